@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Errors of the algorithms: values that say what happened and where.
+
+use super::{
+    format::{
+        fault::{Fault, FaultKind},
+        units::{DiskAddr, InodeNumber},
+    },
+    store::Device,
+};
+use core::fmt;
+
+/// Where a fault lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A block of a device.
+    Block(Device, DiskAddr),
+    /// Within an inode.
+    Inode(InodeNumber),
+}
+
+/// Corruption: what is wrong, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corruption {
+    /// What is wrong.
+    pub fault: Fault,
+    /// Where.
+    pub place: Place,
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place {
+            Place::Block(device, at) => write!(f, "{} block {:#x}: {}", device, at.0, self.fault),
+            Place::Inode(inode) => write!(f, "inode {}: {}", inode, self.fault),
+        }
+    }
+}
+
+/// Why an operation failed. Small and `Copy`: failing must not allocate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The disk breaks its format (`EUCLEAN`; `EBADMSG` for a checksum). Whoever turned the fault
+    /// into this value has reported it, or will.
+    Corrupt(Corruption),
+    /// The device failed (`EIO`).
+    Io,
+    /// No memory (`ENOMEM`).
+    NoMemory,
+    /// No such name or inode (`ENOENT`).
+    NotFound,
+    /// No such attribute (`ENODATA`).
+    NoAttribute,
+    /// The caller's buffer is too small (`ERANGE`).
+    Range,
+    /// An argument is out of its domain (`EINVAL`).
+    Invalid,
+    /// The inode is free, or its generation has moved on (`ESTALE` for a handle).
+    Stale,
+    /// A signal asked the walk to stop (`EINTR`).
+    Interrupted,
+    /// Not supported for this object (`EOPNOTSUPP`).
+    Unsupported,
+    /// The file system is shut down (`EIO`).
+    Shutdown,
+}
+
+impl Error {
+    /// Corruption of a block.
+    pub const fn block(fault: Fault, device: Device, at: DiskAddr) -> Self {
+        Error::Corrupt(Corruption {
+            fault,
+            place: Place::Block(device, at),
+        })
+    }
+
+    /// Corruption within an inode.
+    pub const fn inode(fault: Fault, inode: InodeNumber) -> Self {
+        Error::Corrupt(Corruption {
+            fault,
+            place: Place::Inode(inode),
+        })
+    }
+
+    /// Whether this is corruption found by a checksum.
+    pub const fn is_checksum(&self) -> bool {
+        matches!(
+            self,
+            Error::Corrupt(Corruption {
+                fault: Fault {
+                    kind: FaultKind::Checksum,
+                    ..
+                },
+                ..
+            })
+        )
+    }
+}
+
+impl From<kernel::alloc::AllocError> for Error {
+    fn from(_: kernel::alloc::AllocError) -> Self {
+        Error::NoMemory
+    }
+}
+
+/// Result of an algorithm.
+pub type Result<T = ()> = core::result::Result<T, Error>;

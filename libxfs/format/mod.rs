@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The disk format of XFS V5.
+//!
+//! Pure: `core` and `zerocopy`, no allocation, no I/O. Each structure has a big-endian view, its
+//! checksum, and a verifier that holds it to every rule that the format states on its own; rules
+//! that need a second structure belong to the walkers above.
+
+pub mod fault;
+pub mod geometry;
+pub mod kind;
+pub mod units;

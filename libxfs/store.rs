@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The blocks under the algorithms: what libxfs asks of whoever keeps metadata.
+//!
+//! In the kernel the buffer cache implements [`Store`]; on the host an image file does.
+
+use super::{
+    error::Result,
+    format::{
+        geometry::Geometry,
+        kind::Kind,
+        units::{AgBlock, AgNumber, DiskAddr, FsBlock},
+    },
+};
+use core::{fmt, ops::Deref};
+
+/// The devices of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Device {
+    /// The data device.
+    Data,
+    /// The log's own device, if it has one.
+    Log,
+    /// The realtime device, if there is one.
+    Realtime,
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Device::Data => "data",
+            Device::Log => "log",
+            Device::Realtime => "rt",
+        })
+    }
+}
+
+/// A run of a device, in basic blocks of 512 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Where it starts.
+    pub at: DiskAddr,
+    /// Its length in basic blocks; not 0.
+    pub len: u32,
+}
+
+/// A keeper of metadata blocks.
+///
+/// A block is one [`Run`] of a device, or several that together are one structure (a directory
+/// block larger than a file system block need not be contiguous). Its first address names it.
+pub trait Store {
+    /// A block that is held: its bytes do not change while this lives, so keep it short.
+    type Block: Deref<Target = [u8]>;
+
+    /// The file system's shape.
+    fn geometry(&self) -> &Geometry;
+
+    /// Reads the block made of `runs` and verifies it as `kind`, from the cache where it can.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`](super::error::Error::Corrupt) with the place when it breaks a rule, `Io`,
+    /// `NoMemory`, `Invalid` for no runs or runs outside the device.
+    fn read_runs(&self, device: Device, runs: &[Run], kind: Kind) -> Result<Self::Block>;
+
+    /// Asks for a block that will be read soon. Failing is silent.
+    fn read_ahead(&self, device: Device, run: Run, kind: Kind);
+
+    /// Whether the caller should give up a long walk (a fatal signal is pending).
+    fn interrupted(&self) -> bool {
+        false
+    }
+
+    /// Reads one run.
+    fn read(&self, device: Device, run: Run, kind: Kind) -> Result<Self::Block> {
+        self.read_runs(device, &[run], kind)
+    }
+
+    /// The run of one block of a group, or `None` outside the group.
+    fn ag_block_run(&self, ag: AgNumber, block: AgBlock) -> Option<Run> {
+        Some(Run {
+            at: self.geometry().ag_block_addr(ag, block)?,
+            len: self.geometry().basic_blocks_per_block(),
+        })
+    }
+
+    /// The run of one block of the data device, or `None` outside it.
+    fn fs_block_run(&self, block: FsBlock) -> Option<Run> {
+        Some(Run {
+            at: self.geometry().fs_block_addr(block)?,
+            len: self.geometry().basic_blocks_per_block(),
+        })
+    }
+}

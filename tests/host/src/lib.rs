@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! libxfs on the host: the module's own source, compiled against a stand-in for the `kernel` crate.
+
+#[path = "../../../libxfs/mod.rs"]
+pub mod libxfs;
