@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0
+# The workshop's front door: "make help" tells what there is.
+
+# Kbuild reads this file too where it looks for Kbuild's.
+ifneq ($(KERNELRELEASE),)
+include $(src)/Kbuild
+else
+
+MAKEFLAGS += --no-print-directory
+
+.PHONY: all module
+all: module
+
+ifdef KDIR
+# Some other tree, with this machine's tools: those that built that kernel.
+module:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/build/kdir CONFIG_XFS_RUST=m modules
+	@echo $(CURDIR)/build/kdir/xfs_rust.ko
+else
+module:
+	@scripts/build-module
+endif
+
+.PHONY: clean
+clean:
+	rm -rf build
+
+.PHONY: help
+help:
+	@echo 'make             build/xfs_rust.ko for the stock kernel'
+	@echo 'make KDIR=TREE   build/kdir/xfs_rust.ko for another kernel with CONFIG_RUST'
+	@echo 'make clean       remove all that was built here; the cache stays'
+
+endif
