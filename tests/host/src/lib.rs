@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! libxfs on the host: the module's own source, compiled against a stand-in for the `kernel` crate.
+//! libxfs on the host: the module's own source, compiled against a stand-in for the `kernel` crate,
+//! and what its tests stand on.
 
 #[path = "../../../libxfs/mod.rs"]
 pub mod libxfs;
+
+pub mod fixture;
+pub mod image;

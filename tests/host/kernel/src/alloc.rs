@@ -18,6 +18,8 @@ pub mod flags {
 }
 pub use flags::Flags;
 
+pub mod faults;
+
 /// A vector whose growth can fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vec<T>(std::vec::Vec<T>);
@@ -48,7 +50,16 @@ impl<T> Vec<T> {
 
     /// Makes room for `n` more.
     pub fn reserve(&mut self, n: usize, _: Flags) -> Result<(), AllocError> {
+        if n <= self.0.capacity() - self.0.len() || size_of::<T>() == 0 {
+            return Ok(());
+        }
+        faults::charge((self.0.len().saturating_add(n)).saturating_mul(size_of::<T>()))?;
         self.0.try_reserve(n).map_err(|_| AllocError)
+    }
+
+    /// How many elements fit without growing.
+    pub fn capacity(&self) -> usize {
+        self.0.capacity()
     }
 
     /// Appends `v`.
@@ -143,6 +154,7 @@ pub struct KBox<T: ?Sized>(std::boxed::Box<T>);
 impl<T> KBox<T> {
     /// Boxes `v`.
     pub fn new(v: T, _: Flags) -> Result<Self, AllocError> {
+        faults::charge(size_of::<T>())?;
         Ok(Self(std::boxed::Box::new(v)))
     }
 }

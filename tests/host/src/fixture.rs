@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Images that the real `mkfs.xfs` makes and fills, one of each shape, kept in the target folder.
+//!
+//! Needs xfsprogs 7.2 on the path; `scripts/in-builder cargo test` has it.
+
+pub mod tree;
+
+use crate::image::{Disk, Disks, FileDisk};
+use std::{
+    env,
+    ffi::OsStr,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    process::{self, Command},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        Arc, Mutex,
+    },
+};
+use tree::Space;
+
+/// Bytes of each device; the files are sparse.
+const DATA_SIZE: u64 = 768 << 20;
+const LOG_SIZE: u64 = 64 << 20;
+const RT_SIZE: u64 = 512 << 20;
+
+/// How `mkfs.xfs` is called.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Name, fit for a file's.
+    pub name: &'static str,
+    /// Arguments, but for devices and population.
+    pub args: &'static [&'static str],
+    /// Whether the log has a device of its own.
+    pub log: bool,
+    /// Whether there is a realtime device.
+    pub rt: bool,
+    /// Whether the tree's files are put in.
+    pub filled: bool,
+}
+
+const fn shape(name: &'static str, args: &'static [&'static str]) -> Shape {
+    Shape {
+        name,
+        args,
+        log: false,
+        rt: false,
+        filled: true,
+    }
+}
+
+const fn rt(name: &'static str, args: &'static [&'static str]) -> Shape {
+    Shape {
+        rt: true,
+        ..shape(name, args)
+    }
+}
+
+/// Every shape that the tests cover.
+pub const SHAPES: &[Shape] = &[
+    shape("default", &[]),
+    shape("block-1k", &["-b", "size=1024"]),
+    shape("block-16k", &["-b", "size=16384"]),
+    shape("block-64k", &["-b", "size=65536"]),
+    shape("sector-4k", &["-s", "size=4096"]),
+    shape("sector-32k", &["-b", "size=32768", "-s", "size=32768"]),
+    shape("inode-1024", &["-i", "size=1024"]),
+    shape("inode-2048", &["-i", "size=2048"]),
+    shape("dir-64k", &["-n", "size=65536"]),
+    shape("block-1k-dir-64k", &["-b", "size=1024", "-n", "size=65536"]),
+    shape("no-rmapbt", &["-m", "rmapbt=0"]),
+    shape("no-reflink", &["-m", "reflink=0"]),
+    shape("no-finobt", &["-m", "finobt=0"]),
+    shape("no-inobtcount", &["-m", "inobtcount=0"]),
+    shape("no-bigtime", &["-m", "bigtime=0"]),
+    shape("no-nrext64", &["-i", "nrext64=0"]),
+    shape("no-parent", &["-n", "parent=0"]),
+    shape("bare", BARE),
+    shape("many-groups", &["-d", "agcount=8"]),
+    shape("stripes", &["-d", "su=64k,sw=4", "-l", "su=32k"]),
+    shape("ascii-ci", &["-n", "version=ci"]),
+    shape("metadir", &["-m", "metadir=1"]),
+    shape("quota", &["-m", "metadir=1,uquota,gquota,pquota"]),
+    Shape {
+        log: true,
+        ..shape("external-log", &[])
+    },
+    rt("rt", &["-m", "metadir=0"]),
+    rt(
+        "rt-extent-64k",
+        &["-m", "metadir=0,reflink=0", "-r", "extsize=64k"],
+    ),
+    rt("rt-groups", &["-m", "metadir=1", "-r", "rgcount=4"]),
+    rt(
+        "rt-groups-1k",
+        &["-b", "size=1024", "-m", "metadir=1", "-r", "rgcount=4"],
+    ),
+    rt(
+        "rt-groups-extent-16k",
+        &["-m", "metadir=1,reflink=0", "-r", "extsize=16k"],
+    ),
+    Shape {
+        // mkfs.xfs fills no realtime files, and in a zoned file system all are.
+        filled: false,
+        ..rt("zoned", &["-m", "metadir=1", "-r", "zoned=1,rgsize=64m"])
+    },
+    Shape {
+        filled: false,
+        ..shape("empty", &[])
+    },
+];
+
+/// With every feature off that can be.
+const BARE: &[&str] = &[
+    "-m",
+    "finobt=0,rmapbt=0,reflink=0,inobtcount=0,bigtime=0",
+    "-i",
+    "nrext64=0,sparse=0,exchange=0",
+    "-n",
+    "parent=0",
+];
+
+/// The shape of that name.
+pub fn named(name: &str) -> &'static Shape {
+    SHAPES
+        .iter()
+        .find(|shape| shape.name == name)
+        .expect("a shape of that name")
+}
+
+/// An image of a shape. It is shared by all tests: open it for reading alone.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// What it is.
+    pub shape: &'static Shape,
+    /// The data device.
+    pub data: PathBuf,
+    /// The log's own device.
+    pub log: Option<PathBuf>,
+    /// The realtime device.
+    pub rt: Option<PathBuf>,
+    /// The folder that it was filled from.
+    pub tree: PathBuf,
+}
+
+impl Image {
+    /// The image of a shape, made if this is the first time.
+    pub fn of(shape: &'static Shape) -> Self {
+        let store = fixtures();
+        // One at a time: threads of one test run ask for the same ones.
+        static MAKING: Mutex<()> = Mutex::new(());
+        let _making = MAKING.lock().unwrap_or_else(|e| e.into_inner());
+        let tree = kept(&store.join(format!("tree-{}", tree::VERSION)), |new| {
+            fs::create_dir(new)?;
+            tree::make(new)
+        });
+        let key = format!("{}-{:016x}", shape.name, fingerprint(shape));
+        let dir = kept(&store.join(key), |new| {
+            fs::create_dir(new)?;
+            Self::at(shape, new, &tree).make()
+        });
+        Self::at(shape, &dir, &tree)
+    }
+
+    fn at(shape: &'static Shape, dir: &Path, tree: &Path) -> Self {
+        Self {
+            shape,
+            data: dir.join("data"),
+            log: shape.log.then(|| dir.join("log")),
+            rt: shape.rt.then(|| dir.join("rt")),
+            tree: tree.to_owned(),
+        }
+    }
+
+    fn make(&self) -> io::Result<()> {
+        let mut mkfs = Command::new("mkfs.xfs");
+        mkfs.arg("-q").args(self.shape.args);
+        File::create(&self.data)?.set_len(DATA_SIZE)?;
+        if let Some(log) = &self.log {
+            File::create(log)?.set_len(LOG_SIZE)?;
+            mkfs.arg("-l").arg(option("logdev", log));
+        }
+        if let Some(rt) = &self.rt {
+            File::create(rt)?.set_len(RT_SIZE)?;
+            mkfs.arg("-r").arg(option("rtdev", rt));
+        }
+        if self.shape.filled {
+            mkfs.arg("-p").arg(&self.tree);
+        }
+        run(mkfs.arg(&self.data));
+        if self.shape.filled {
+            self.set_attrs();
+        }
+        let mut repair = Command::new("xfs_repair");
+        repair.arg("-n");
+        if let Some(log) = &self.log {
+            repair.arg("-l").arg(log);
+        }
+        if let Some(rt) = &self.rt {
+            repair.arg("-r").arg(rt);
+        }
+        run(repair.arg("-f").arg(&self.data));
+        Ok(())
+    }
+
+    fn set_attrs(&self) {
+        let mut at = "";
+        let mut commands = Vec::new();
+        for attr in tree::attrs() {
+            if attr.path != at {
+                at = attr.path;
+                commands.push(format!("path /{at}"));
+            }
+            let space = match attr.space {
+                Space::User => "-u",
+                Space::Root => "-r",
+                Space::Secure => "-s",
+            };
+            commands.push(format!("attr_set {space} -v {} {}", attr.len, attr.name));
+        }
+        self.xfs_db("-x", &commands);
+    }
+
+    /// What `xfs_db` prints for some commands.
+    pub fn db<S: AsRef<str>>(&self, commands: &[S]) -> String {
+        self.xfs_db("-r", commands)
+    }
+
+    fn xfs_db<S: AsRef<str>>(&self, access: &str, commands: &[S]) -> String {
+        let mut db = Command::new("xfs_db");
+        db.arg(access).arg("-f");
+        if let Some(log) = &self.log {
+            db.arg("-l").arg(log);
+        }
+        if let Some(rt) = &self.rt {
+            db.arg("-R").arg(rt);
+        }
+        for command in commands {
+            db.arg("-c").arg(command.as_ref());
+        }
+        run(db.arg(&self.data))
+    }
+
+    /// The image's files as disks.
+    pub fn disks(&self) -> Disks {
+        let open = |path: &PathBuf| -> Arc<dyn Disk> {
+            Arc::new(FileDisk::open(path).expect("the image was just made"))
+        };
+        Disks {
+            data: open(&self.data),
+            log: self.log.as_ref().map(open),
+            rt: self.rt.as_ref().map(open),
+        }
+    }
+}
+
+/// `NAME=PATH`.
+fn option(name: &str, path: &Path) -> std::ffi::OsString {
+    let mut arg = std::ffi::OsString::from(name);
+    arg.push("=");
+    arg.push(path);
+    arg
+}
+
+/// Runs a program of xfsprogs; what it prints. Failing fails the test, with its output.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| {
+        panic!(
+            "{}: {e}: xfsprogs 7.2 is missing; run the tests with scripts/in-builder",
+            command.get_program().to_string_lossy()
+        )
+    });
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Where images are kept between runs.
+fn fixtures() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target"),
+        PathBuf::from,
+    );
+    let dir = target.join("images");
+    fs::create_dir_all(&dir).expect("the target folder can be written");
+    dir
+}
+
+/// `path`, made by `make` under another name first, so that it is whole wherever it is seen.
+fn kept(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    if !path.exists() {
+        let new = path.with_extension(format!(
+            "new-{}-{}",
+            process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        ));
+        make(&new).unwrap_or_else(|e| panic!("{}: {e}", new.display()));
+        if fs::rename(&new, path).is_err() {
+            // Another process was faster.
+            fs::remove_dir_all(&new).expect("what was made can be removed");
+            assert!(path.exists());
+        }
+    }
+    path.to_owned()
+}
+
+/// What an image was made from, as one number.
+fn fingerprint(shape: &Shape) -> u64 {
+    let version = run(Command::new("mkfs.xfs").arg("-V"));
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let words = shape.args.iter().map(|arg| OsStr::new(*arg));
+    for word in words.chain([OsStr::new(version.trim())]) {
+        for byte in word.as_encoded_bytes().iter().chain(&[0]) {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    for number in [u64::from(tree::VERSION), DATA_SIZE, LOG_SIZE, RT_SIZE] {
+        hash = (hash ^ number).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A [`Store`] over image files: what the buffer cache is in the kernel.
+
+use crate::libxfs::{
+    error::{Error, Result},
+    format::{
+        geometry::Geometry,
+        kind::Kind,
+        units::{DiskAddr, BASIC_BLOCK_SIZE},
+    },
+    store::{Device, Run, Store},
+};
+use kernel::alloc::{flags::GFP_KERNEL, KVVec};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    io,
+    ops::Deref,
+    os::unix::fs::FileExt,
+    path::Path,
+    rc::Rc,
+    sync::Arc,
+};
+
+/// Bytes that can be read at any place: an image file, or one with changes laid over it.
+pub trait Disk: Send + Sync {
+    /// Length in bytes.
+    fn size(&self) -> u64;
+
+    /// Fills `buf` with the bytes from `offset`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file; a range past the end is one.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+}
+
+/// A disk in a file.
+pub struct FileDisk {
+    file: File,
+    size: u64,
+}
+
+impl FileDisk {
+    /// Opens the file for reading.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { file, size })
+    }
+}
+
+impl Disk for FileDisk {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+}
+
+/// Changes laid over another disk, which stays as it is.
+#[derive(Clone)]
+pub struct Overlay {
+    base: Arc<dyn Disk>,
+    /// Changed sectors of 512 bytes by their number.
+    sectors: BTreeMap<u64, [u8; BASIC_BLOCK_SIZE as usize]>,
+}
+
+impl Overlay {
+    /// No changes yet.
+    pub fn new(base: Arc<dyn Disk>) -> Self {
+        Self {
+            base,
+            sectors: BTreeMap::new(),
+        }
+    }
+
+    /// Changes the bytes from `offset`; any range inside the disk.
+    pub fn write_at(&mut self, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+        let sector_size = u64::from(BASIC_BLOCK_SIZE);
+        if offset.saturating_add(bytes.len() as u64) > self.size() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        while !bytes.is_empty() {
+            let number = offset / sector_size;
+            let within = (offset % sector_size) as usize;
+            let len = bytes.len().min(BASIC_BLOCK_SIZE as usize - within);
+            let mut sector = [0; BASIC_BLOCK_SIZE as usize];
+            self.read_at(number * sector_size, &mut sector)?;
+            sector[within..within + len].copy_from_slice(&bytes[..len]);
+            self.sectors.insert(number, sector);
+            bytes = &bytes[len..];
+            offset += len as u64;
+        }
+        Ok(())
+    }
+
+    /// The changed sectors: byte offset and new bytes.
+    pub fn changes(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.sectors
+            .iter()
+            .map(|(n, bytes)| (n * u64::from(BASIC_BLOCK_SIZE), &bytes[..]))
+    }
+}
+
+impl Disk for Overlay {
+    fn size(&self) -> u64 {
+        self.base.size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.base.read_at(offset, buf)?;
+        let sector_size = u64::from(BASIC_BLOCK_SIZE);
+        let end = offset + buf.len() as u64;
+        for (number, sector) in self
+            .sectors
+            .range(offset / sector_size..end.div_ceil(sector_size))
+        {
+            let at = number * sector_size;
+            let (from, to) = (at.max(offset), (at + sector_size).min(end));
+            buf[(from - offset) as usize..(to - offset) as usize]
+                .copy_from_slice(&sector[(from - at) as usize..(to - at) as usize]);
+        }
+        Ok(())
+    }
+}
+
+/// The devices of one file system.
+#[derive(Clone)]
+pub struct Disks {
+    /// The data device.
+    pub data: Arc<dyn Disk>,
+    /// The log's own device.
+    pub log: Option<Arc<dyn Disk>>,
+    /// The realtime device.
+    pub rt: Option<Arc<dyn Disk>>,
+}
+
+impl Disks {
+    /// A data device alone.
+    pub fn data(data: Arc<dyn Disk>) -> Self {
+        Self {
+            data,
+            log: None,
+            rt: None,
+        }
+    }
+
+    /// The disk behind a device; an internal realtime section lies on the data device.
+    pub fn get(&self, device: Device) -> Option<&dyn Disk> {
+        match device {
+            Device::Data => Some(&*self.data),
+            Device::Log => self.log.as_deref(),
+            Device::Realtime => Some(self.rt.as_deref().unwrap_or(&*self.data)),
+        }
+    }
+
+    /// Reads `buf.len()` bytes from the basic block `at`.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a device that is not there or a range outside it, `Io` from the file.
+    pub fn read(&self, device: Device, at: DiskAddr, buf: &mut [u8]) -> Result {
+        let disk = self.get(device).ok_or(Error::Invalid)?;
+        let offset =
+            at.0.checked_mul(BASIC_BLOCK_SIZE.into())
+                .ok_or(Error::Invalid)?;
+        match offset.checked_add(buf.len() as u64) {
+            Some(end) if end <= disk.size() => {}
+            _ => return Err(Error::Invalid),
+        }
+        disk.read_at(offset, buf).map_err(|_| Error::Io)
+    }
+}
+
+/// A verified block of an image.
+#[derive(Clone)]
+pub struct ImageBlock(Rc<KVVec<u8>>);
+
+impl Deref for ImageBlock {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What a cached block was read as.
+type Key = (Device, DiskAddr, Kind);
+
+/// Blocks that the cache keeps before it starts anew.
+const CACHE_BLOCKS: usize = 512;
+
+/// Image files as a [`Store`], with a small cache of verified blocks.
+pub struct ImageStore {
+    disks: Disks,
+    geometry: Geometry,
+    cache: RefCell<HashMap<Key, (Vec<Run>, ImageBlock)>>,
+    reads: Cell<u64>,
+    budget: Cell<u64>,
+}
+
+impl ImageStore {
+    /// A store of that shape over those disks.
+    pub fn with_geometry(disks: Disks, geometry: Geometry) -> Self {
+        Self {
+            disks,
+            geometry,
+            cache: RefCell::default(),
+            reads: Cell::new(0),
+            budget: Cell::new(u64::MAX),
+        }
+    }
+
+    /// The disks.
+    pub fn disks(&self) -> &Disks {
+        &self.disks
+    }
+
+    /// Blocks that were asked for so far, whether the cache had them or not.
+    pub fn reads(&self) -> u64 {
+        self.reads.get()
+    }
+
+    /// Lets walks ask for `reads` blocks from now on; then the store reports an interruption, and
+    /// soon after fails. A walk that comes to that on a small image loops.
+    pub fn set_budget(&self, reads: u64) {
+        self.reads.set(0);
+        self.budget.set(reads);
+    }
+
+    /// Whether the budget was used up.
+    pub fn exhausted(&self) -> bool {
+        self.reads.get() > self.budget.get()
+    }
+}
+
+impl Store for ImageStore {
+    type Block = ImageBlock;
+
+    fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    fn read_runs(&self, device: Device, runs: &[Run], kind: Kind) -> Result<ImageBlock> {
+        self.reads.set(self.reads.get() + 1);
+        if self.exhausted() {
+            return Err(Error::Io);
+        }
+        let first = runs.first().ok_or(Error::Invalid)?;
+        let key = (device, first.at, kind);
+        if let Some((cached, block)) = self.cache.borrow().get(&key) {
+            if cached == runs {
+                return Ok(block.clone());
+            }
+        }
+        let mut bytes = KVVec::new();
+        for run in runs {
+            if run.len == 0 {
+                return Err(Error::Invalid);
+            }
+            let disk = self.disks.get(device).ok_or(Error::Invalid)?;
+            let len = u64::from(run.len) * u64::from(BASIC_BLOCK_SIZE);
+            // Before memory is taken for it.
+            let last = disk.size().checked_sub(len).ok_or(Error::Invalid)?;
+            if run.at.0.saturating_mul(BASIC_BLOCK_SIZE.into()) > last {
+                return Err(Error::Invalid);
+            }
+            let start = bytes.len();
+            bytes.resize(start + len as usize, 0, GFP_KERNEL)?;
+            self.disks.read(device, run.at, &mut bytes[start..])?;
+        }
+        kind.verify(&self.geometry, first.at, &bytes)
+            .map_err(|fault| Error::block(fault, device, first.at))?;
+        let block = ImageBlock(Rc::new(bytes));
+        let mut cache = self.cache.borrow_mut();
+        if cache.len() >= CACHE_BLOCKS {
+            cache.clear();
+        }
+        cache.insert(key, (runs.to_vec(), block.clone()));
+        Ok(block)
+    }
+
+    fn read_ahead(&self, _: Device, _: Run, _: Kind) {}
+
+    fn interrupted(&self) -> bool {
+        self.reads.get() >= self.budget.get()
+    }
+}
