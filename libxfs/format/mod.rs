@@ -6,7 +6,13 @@
 //! checksum, and a verifier that holds it to every rule that the format states on its own; rules
 //! that need a second structure belong to the walkers above.
 
+pub mod attr;
+pub mod crc;
+pub mod da;
+pub mod dahash;
+pub mod dir;
 pub mod fault;
 pub mod geometry;
 pub mod kind;
+pub mod parent;
 pub mod units;
