@@ -19,7 +19,7 @@ use std::{
         Arc, Mutex,
     },
 };
-use tree::Space;
+use tree::{Size, Space};
 
 /// Bytes of each device; the files are sparse.
 const DATA_SIZE: u64 = 768 << 20;
@@ -37,8 +37,8 @@ pub struct Shape {
     pub log: bool,
     /// Whether there is a realtime device.
     pub rt: bool,
-    /// Whether the tree's files are put in.
-    pub filled: bool,
+    /// What files are put in.
+    pub filled: Option<Size>,
 }
 
 const fn shape(name: &'static str, args: &'static [&'static str]) -> Shape {
@@ -47,7 +47,7 @@ const fn shape(name: &'static str, args: &'static [&'static str]) -> Shape {
         args,
         log: false,
         rt: false,
-        filled: true,
+        filled: Some(Size::Full),
     }
 }
 
@@ -103,11 +103,11 @@ pub const SHAPES: &[Shape] = &[
     ),
     Shape {
         // mkfs.xfs fills no realtime files, and in a zoned file system all are.
-        filled: false,
+        filled: None,
         ..rt("zoned", &["-m", "metadir=1", "-r", "zoned=1,rgsize=64m"])
     },
     Shape {
-        filled: false,
+        filled: None,
         ..shape("empty", &[])
     },
 ];
@@ -141,37 +141,49 @@ pub struct Image {
     pub log: Option<PathBuf>,
     /// The realtime device.
     pub rt: Option<PathBuf>,
+    /// How much is in it.
+    pub size: Option<Size>,
     /// The folder that it was filled from.
-    pub tree: PathBuf,
+    pub tree: Option<PathBuf>,
 }
 
 impl Image {
     /// The image of a shape, made if this is the first time.
     pub fn of(shape: &'static Shape) -> Self {
+        Self::filled(shape, shape.filled)
+    }
+
+    /// The image of a shape with few files, or none if the shape wants none.
+    pub fn small(shape: &'static Shape) -> Self {
+        Self::filled(shape, shape.filled.and(Some(Size::Small)))
+    }
+
+    fn filled(shape: &'static Shape, size: Option<Size>) -> Self {
         let store = fixtures();
         // One at a time: threads of one test run ask for the same ones.
         static MAKING: Mutex<()> = Mutex::new(());
         let _making = MAKING.lock().unwrap_or_else(|e| e.into_inner());
-        let tree = kept(&store.join(format!("tree-{}", tree::VERSION)), |new| {
-            fs::create_dir(new)?;
-            tree::make(new)
+        let tree = size.map(|size| {
+            let name = format!("tree-{}-{}", size.name(), tree::VERSION);
+            kept(&store.join(name), |new| {
+                fs::create_dir(new)?;
+                tree::make(new, size)
+            })
         });
-        let key = format!("{}-{:016x}", shape.name, fingerprint(shape));
-        let dir = kept(&store.join(key), |new| {
-            fs::create_dir(new)?;
-            Self::at(shape, new, &tree).make()
-        });
-        Self::at(shape, &dir, &tree)
-    }
-
-    fn at(shape: &'static Shape, dir: &Path, tree: &Path) -> Self {
-        Self {
+        let content = size.map_or("empty", Size::name);
+        let key = format!("{}-{content}-{:016x}", shape.name, fingerprint(shape));
+        let at = |dir: &Path| Self {
             shape,
+            size,
             data: dir.join("data"),
             log: shape.log.then(|| dir.join("log")),
             rt: shape.rt.then(|| dir.join("rt")),
-            tree: tree.to_owned(),
-        }
+            tree: tree.clone(),
+        };
+        at(&kept(&store.join(key), |new| {
+            fs::create_dir(new)?;
+            at(new).make()
+        }))
     }
 
     fn make(&self) -> io::Result<()> {
@@ -186,12 +198,12 @@ impl Image {
             File::create(rt)?.set_len(RT_SIZE)?;
             mkfs.arg("-r").arg(option("rtdev", rt));
         }
-        if self.shape.filled {
-            mkfs.arg("-p").arg(&self.tree);
+        if let Some(tree) = &self.tree {
+            mkfs.arg("-p").arg(tree);
         }
         run(mkfs.arg(&self.data));
-        if self.shape.filled {
-            self.set_attrs();
+        if let Some(size) = self.size {
+            self.set_attrs(size);
         }
         let mut repair = Command::new("xfs_repair");
         repair.arg("-n");
@@ -205,10 +217,10 @@ impl Image {
         Ok(())
     }
 
-    fn set_attrs(&self) {
+    fn set_attrs(&self, size: Size) {
         let mut at = "";
         let mut commands = Vec::new();
-        for attr in tree::attrs() {
+        for attr in tree::attrs(size) {
             if attr.path != at {
                 at = attr.path;
                 commands.push(format!("path /{at}"));

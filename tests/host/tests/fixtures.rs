@@ -12,9 +12,10 @@ use xfs_host::{
 fn every_shape_is_made_filled_and_clean() {
     for shape in SHAPES {
         let start = std::time::Instant::now();
-        let image = Image::of(shape);
-        let magic = image.db(&["sb 0", "p magicnum"]);
-        assert_eq!(magic.trim(), "magicnum = 0x58465342", "{}", shape.name);
+        for image in [Image::of(shape), Image::small(shape)] {
+            let magic = image.db(&["sb 0", "p magicnum"]);
+            assert_eq!(magic.trim(), "magicnum = 0x58465342", "{}", shape.name);
+        }
         println!("{}: {:?}", shape.name, start.elapsed());
     }
 }
