@@ -302,6 +302,98 @@ impl Geometry {
         }
     }
 
+    /// Group and block of the data device that hold the basic block `at`; `None` outside it.
+    pub const fn split_addr(&self, at: DiskAddr) -> Option<(AgNumber, AgBlock)> {
+        let linear = shr(at.0, self.block_log.saturating_sub(BASIC_BLOCK_LOG));
+        match (
+            linear.checked_div(self.ag_blocks as u64),
+            linear.checked_rem(self.ag_blocks as u64),
+        ) {
+            (Some(ag), Some(block)) if linear < self.data_blocks => {
+                Some((AgNumber(ag as u32), AgBlock(block as u32)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a block of group `ag` can hold anything but the group's headers.
+    pub const fn ag_block_is_valid(&self, ag: AgNumber, block: AgBlock) -> bool {
+        match self.ag_length(ag) {
+            Some(length) => block.0 >= self.ag_header_blocks() && block.0 < length,
+            None => false,
+        }
+    }
+
+    /// Whether `len` blocks from `block` lie in group `ag`, behind its headers.
+    pub const fn ag_extent_is_valid(&self, ag: AgNumber, block: AgBlock, len: u32) -> bool {
+        match (self.ag_length(ag), block.0.checked_add(len)) {
+            (Some(length), Some(end)) => {
+                len > 0 && block.0 >= self.ag_header_blocks() && end <= length
+            }
+            _ => false,
+        }
+    }
+
+    /// The inodes that group `ag` could hold, as first and last number; `None` for a group that is
+    /// not there. Chunks are aligned, so a few blocks at both ends cannot hold inodes.
+    pub const fn ag_inode_range(&self, ag: AgNumber) -> Option<(AgInode, AgInode)> {
+        let length = match self.ag_length(ag) {
+            Some(length) => length,
+            None => return None,
+        };
+        let align = self.inode_cluster_alignment();
+        let first = match self.ag_header_blocks().checked_next_multiple_of(align) {
+            Some(first) => first,
+            None => return None,
+        };
+        let end = match length.checked_rem(align) {
+            Some(rest) => length.saturating_sub(rest),
+            None => return None,
+        };
+        let last = shl(end as u64, self.inodes_per_block_log).saturating_sub(1);
+        let first = shl(first as u64, self.inodes_per_block_log);
+        Some((AgInode(first as u32), AgInode(last as u32)))
+    }
+
+    /// Whether group `ag` could hold this inode.
+    pub const fn ag_inode_is_valid(&self, ag: AgNumber, inode: AgInode) -> bool {
+        match self.ag_inode_range(ag) {
+            Some((first, last)) => inode.0 >= first.0 && inode.0 <= last.0,
+            None => false,
+        }
+    }
+
+    /// Bytes of an inode cluster, the unit in which inodes are read and written: 32 inodes where
+    /// chunks are aligned to that, else 8 KiB.
+    const fn inode_cluster_bytes(&self) -> u64 {
+        let base = 8192;
+        let scaled = shl((self.inode_size >> 8) as u64, 13);
+        if self.inode_alignment as u64 >= shr(scaled, self.block_log) {
+            scaled
+        } else {
+            base
+        }
+    }
+
+    /// Blocks of an inode cluster, at least 1.
+    pub const fn inode_cluster_blocks(&self) -> u32 {
+        let bytes = self.inode_cluster_bytes();
+        if bytes <= self.block_size as u64 {
+            1
+        } else {
+            shr(bytes, self.block_log) as u32
+        }
+    }
+
+    /// Blocks to which inode clusters are aligned, at least 1.
+    pub const fn inode_cluster_alignment(&self) -> u32 {
+        if self.inode_alignment >= self.inode_cluster_blocks() && self.inode_alignment != 0 {
+            self.inode_alignment
+        } else {
+            1
+        }
+    }
+
     /// Bits of an inode number within a group.
     #[inline]
     pub const fn ag_inode_bits(&self) -> u8 {
@@ -427,6 +519,26 @@ impl Geometry {
                 }
             }
             None => false,
+        }
+    }
+
+    /// Whether `len` blocks from `block` lie in realtime group `group`, behind the realtime
+    /// superblock in the first one.
+    pub const fn rt_group_extent_is_valid(
+        &self,
+        group: RtGroup,
+        block: RtGroupBlock,
+        len: u32,
+    ) -> bool {
+        // Zoned devices have no superblock of their own.
+        let first = if group.0 == 0 && !self.features.zoned() {
+            self.rt_extent_size
+        } else {
+            0
+        };
+        match (self.rt_group_length(group), block.0.checked_add(len)) {
+            (Some(length), Some(end)) => len > 0 && block.0 >= first && end as u64 <= length,
+            _ => false,
         }
     }
 

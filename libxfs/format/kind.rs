@@ -6,7 +6,16 @@
 //! the disk, and remembers the kind; a later reader that asks for another kind has them verified
 //! again. One enum and one match, where C has a table of function pointers.
 
-use super::{attr, dir, fault::Fault, geometry::Geometry, units::DiskAddr};
+use super::{
+    ag::{agf, agfl, agi},
+    attr,
+    btree::{self, TreeKind},
+    dir,
+    fault::Fault,
+    geometry::Geometry,
+    sb,
+    units::DiskAddr,
+};
 
 /// What a metadata block is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +37,16 @@ pub enum Kind {
     AttrTree,
     /// One or more blocks of a long attribute's value, one behind the other on the disk.
     AttrRemote,
+    /// Superblock: a copy in a group other than the first, or the first itself.
+    Superblock,
+    /// Free-space header of a group.
+    Agf,
+    /// Inode header of a group.
+    Agi,
+    /// Blocks kept for a group's free-space trees.
+    Agfl,
+    /// A block of a B+tree.
+    Btree(TreeKind),
 }
 
 impl Kind {
@@ -48,6 +67,27 @@ impl Kind {
             Kind::DirFree => dir::free::verify(geo, at, bytes),
             Kind::AttrTree => attr::verify_tree(geo, at, bytes),
             Kind::AttrRemote => attr::remote::verify(geo, at, bytes),
+            Kind::Superblock => sb::verify(bytes)
+                .map(|_| ())
+                .map_err(|refusal| refusal.fault()),
+            Kind::Agf => agf::verify(geo, at, bytes).map(|_| ()),
+            Kind::Agi => agi::verify(geo, at, bytes).map(|_| ()),
+            Kind::Agfl => agfl::verify(geo, at, bytes).map(|_| ()),
+            Kind::Btree(tree) => verify_btree(tree, geo, at, bytes),
         }
+    }
+}
+
+fn verify_btree(tree: TreeKind, geo: &Geometry, at: DiskAddr, bytes: &[u8]) -> Result<(), Fault> {
+    match tree {
+        TreeKind::Bno => btree::verify::<btree::Bno>(geo, at, bytes).map(|_| ()),
+        TreeKind::Cnt => btree::verify::<btree::Cnt>(geo, at, bytes).map(|_| ()),
+        TreeKind::Ino => btree::verify::<btree::Ino>(geo, at, bytes).map(|_| ()),
+        TreeKind::Fino => btree::verify::<btree::Fino>(geo, at, bytes).map(|_| ()),
+        TreeKind::Rmap => btree::verify::<btree::Rmap>(geo, at, bytes).map(|_| ()),
+        TreeKind::Refcount => btree::verify::<btree::Refcount>(geo, at, bytes).map(|_| ()),
+        TreeKind::Bmap => btree::verify::<btree::Bmap>(geo, at, bytes).map(|_| ()),
+        TreeKind::RtRmap => btree::verify::<btree::RtRmap>(geo, at, bytes).map(|_| ()),
+        TreeKind::RtRefcount => btree::verify::<btree::RtRefcount>(geo, at, bytes).map(|_| ()),
     }
 }

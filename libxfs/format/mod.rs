@@ -6,7 +6,9 @@
 //! checksum, and a verifier that holds it to every rule that the format states on its own; rules
 //! that need a second structure belong to the walkers above.
 
+pub mod ag;
 pub mod attr;
+pub mod btree;
 pub mod crc;
 pub mod da;
 pub mod dahash;
@@ -15,4 +17,5 @@ pub mod fault;
 pub mod geometry;
 pub mod kind;
 pub mod parent;
+pub mod sb;
 pub mod units;

@@ -19,7 +19,9 @@ fn dot_names_hash_as_every_directory_has_them() {
 
 #[test]
 fn four_bytes_a_step_is_the_definition() {
-    let bytes: Vec<u8> = (0..=255u32).map(|i| (i.wrapping_mul(167) >> 1) as u8).collect();
+    let bytes: Vec<u8> = (0..=255u32)
+        .map(|i| (i.wrapping_mul(167) >> 1) as u8)
+        .collect();
     for len in 0..=255 {
         for start in 0..(256 - len).min(9) {
             let name = &bytes[start..start + len];
