@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the functional tests run inside the guest:
+//!
+//! - `populate DIR --seed S --scale N`: fills a mounted XFS through the driver at hand with every form
+//!   of directory, attribute, fork, symlink and inode that it supports. N is in percent: 100 means a
+//!   directory of 100,000 names and a file of 100,000 extents.
+//! - `dump DIR`: writes down, in one canonical order, everything that the mounted file system tells
+//!   about itself and each file, a failed call as its errno. Two drivers that behave alike on the same
+//!   disk give the same text.
+//! - `walk DIR`: touches everything as `dump` does, in any state of damage, and tells how many calls
+//!   failed and with what. Only hanging or dying is failure.
+
+mod compat;
+mod dump;
+mod layout;
+mod populate;
+mod sys;
+
+use std::process::ExitCode;
+
+fn usage() -> ExitCode {
+    eprintln!(
+        "usage: xfs-vm-tool populate DIR [--seed S] [--scale PERCENT]\n       xfs-vm-tool dump DIR\n       xfs-vm-tool walk DIR"
+    );
+    ExitCode::from(2)
+}
+
+fn option(args: &[String], name: &str, otherwise: u64) -> Option<u64> {
+    match args.iter().position(|arg| arg == name) {
+        Some(at) => args.get(at + 1)?.parse().ok(),
+        None => Some(otherwise),
+    }
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (Some(command), Some(dir)) = (args.first(), args.get(1)) else {
+        return usage();
+    };
+    match command.as_str() {
+        "populate" => {
+            let (Some(seed), Some(scale)) =
+                (option(&args, "--seed", 1), option(&args, "--scale", 2))
+            else {
+                return usage();
+            };
+            match populate::populate(dir.as_ref(), seed, scale) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("populate: {error}");
+                    ExitCode::FAILURE
+                }
+            }
+        }
+        "dump" => match dump::dump(dir) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("dump: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        "walk" => {
+            dump::walk(dir);
+            ExitCode::SUCCESS
+        }
+        _ => usage(),
+    }
+}
