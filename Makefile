@@ -21,6 +21,10 @@ module:
 	@scripts/build-module
 endif
 
+.PHONY: vm
+vm:
+	@scripts/vm --memory 2048 --disk 8G --disk 8G
+
 .PHONY: clean
 clean:
 	rm -rf build
@@ -29,6 +33,7 @@ clean:
 help:
 	@echo 'make             build/xfs_rust.ko for the stock kernel'
 	@echo 'make KDIR=TREE   build/kdir/xfs_rust.ko for another kernel with CONFIG_RUST'
+	@echo 'make vm          a shell in a virtual machine with the module loaded and two empty disks'
 	@echo 'make clean       remove all that was built here; the cache stays'
 
 endif
