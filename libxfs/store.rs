@@ -15,7 +15,7 @@ use super::{
 use core::{fmt, ops::Deref};
 
 /// The devices of a file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Device {
     /// The data device.
     Data,

@@ -199,6 +199,7 @@ pub struct ImageStore {
     disks: Disks,
     geometry: Geometry,
     cache: RefCell<HashMap<Key, (Vec<Run>, ImageBlock)>>,
+    seen: RefCell<Option<BTreeMap<(Device, u64), Vec<Run>>>>,
     reads: Cell<u64>,
     budget: Cell<u64>,
 }
@@ -210,6 +211,7 @@ impl ImageStore {
             disks,
             geometry,
             cache: RefCell::default(),
+            seen: RefCell::new(None),
             reads: Cell::new(0),
             budget: Cell::new(u64::MAX),
         }
@@ -218,6 +220,20 @@ impl ImageStore {
     /// The disks.
     pub fn disks(&self) -> &Disks {
         &self.disks
+    }
+
+    /// Remembers from now on what is read.
+    pub fn record(&self) {
+        *self.seen.borrow_mut() = Some(BTreeMap::new());
+    }
+
+    /// All that was read since [`record`](Self::record), in the order of its places.
+    pub fn recorded(&self) -> Vec<(Device, Vec<Run>)> {
+        let seen = self.seen.borrow();
+        seen.iter()
+            .flatten()
+            .map(|((device, _), runs)| (*device, runs.clone()))
+            .collect()
     }
 
     /// Blocks that were asked for so far, whether the cache had them or not.
@@ -251,6 +267,9 @@ impl Store for ImageStore {
             return Err(Error::Io);
         }
         let first = runs.first().ok_or(Error::Invalid)?;
+        if let Some(seen) = &mut *self.seen.borrow_mut() {
+            seen.insert((device, first.at.0), runs.to_vec());
+        }
         let key = (device, first.at, kind);
         if let Some((cached, block)) = self.cache.borrow().get(&key) {
             if cached == runs {

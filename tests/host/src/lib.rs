@@ -8,3 +8,4 @@ pub mod libxfs;
 
 pub mod fixture;
 pub mod image;
+pub mod mutation;
