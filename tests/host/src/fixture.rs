@@ -8,6 +8,7 @@ pub mod tree;
 
 use crate::image::{Disk, Disks, FileDisk};
 use std::{
+    collections::HashMap,
     env,
     ffi::OsStr,
     fs::{self, File},
@@ -240,6 +241,18 @@ impl Image {
         self.xfs_db("-r", commands)
     }
 
+    /// The fields that `xfs_db` prints after some commands, as numbers; `null` is all ones.
+    ///
+    /// What is not one number is left out.
+    pub fn fields<S: AsRef<str>>(&self, commands: &[S]) -> HashMap<String, u64> {
+        let text = self.db(commands);
+        let fields = text.lines().filter_map(|line| {
+            let (name, value) = line.split_once(" = ")?;
+            Some((name.to_owned(), number(value.trim())?))
+        });
+        fields.collect()
+    }
+
     fn xfs_db<S: AsRef<str>>(&self, access: &str, commands: &[S]) -> String {
         let mut db = Command::new("xfs_db");
         db.arg(access).arg("-f");
@@ -265,6 +278,19 @@ impl Image {
             log: self.log.as_ref().map(open),
             rt: self.rt.as_ref().map(open),
         }
+    }
+}
+
+/// A number as `xfs_db` prints it.
+pub fn number(text: &str) -> Option<u64> {
+    let text = text.split(' ').next()?;
+    match text.strip_prefix("0x") {
+        _ if text == "null" => Some(u64::MAX),
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => text
+            .parse()
+            .ok()
+            .or_else(|| text.parse::<i64>().ok().map(|v| v as u64)),
     }
 }
 

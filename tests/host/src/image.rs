@@ -7,6 +7,7 @@ use crate::libxfs::{
     format::{
         geometry::Geometry,
         kind::Kind,
+        sb::{self, DiskSuperblock, Mount, Refusal},
         units::{DiskAddr, BASIC_BLOCK_SIZE},
     },
     store::{Device, Run, Store},
@@ -15,6 +16,7 @@ use kernel::alloc::{flags::GFP_KERNEL, KVVec};
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, HashMap},
+    fmt,
     fs::File,
     io,
     ops::Deref,
@@ -177,6 +179,24 @@ impl Disks {
     }
 }
 
+/// Why an image is not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The superblock cannot be read.
+    Read(Error),
+    /// What it says.
+    Superblock(Refusal),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::Read(e) => write!(f, "the superblock cannot be read: {e:?}"),
+            Refused::Superblock(refusal) => refusal.fmt(f),
+        }
+    }
+}
+
 /// A verified block of an image.
 #[derive(Clone)]
 pub struct ImageBlock(Rc<KVVec<u8>>);
@@ -215,6 +235,41 @@ impl ImageStore {
             reads: Cell::new(0),
             budget: Cell::new(u64::MAX),
         }
+    }
+
+    /// A store of the shape that the first superblock describes.
+    ///
+    /// # Errors
+    ///
+    /// Why the superblock is refused, or that it cannot be read.
+    pub fn open(disks: Disks) -> std::result::Result<Self, Refused> {
+        let mut sector = vec![0; 512];
+        disks
+            .read(Device::Data, DiskAddr(0), &mut sector)
+            .map_err(Refused::Read)?;
+        // The checksum covers a sector of the file system's own size.
+        let size = DiskSuperblock::view(&sector).map_or(0, |sb| sb.sectsize.get());
+        if size.is_power_of_two() && (512..=32_768).contains(&size) {
+            sector.resize(size.into(), 0);
+            disks
+                .read(Device::Data, DiskAddr(0), &mut sector)
+                .map_err(Refused::Read)?;
+        }
+        let geometry = {
+            let superblock = sb::verify(&sector).map_err(Refused::Superblock)?;
+            superblock
+                .admit(&Mount {
+                    read_only: true,
+                    no_recovery: false,
+                    log_device: disks.log.is_some(),
+                    rt_device: disks.rt.is_some(),
+                    device_sector_size: 512,
+                    block_size_limit: 65_536,
+                })
+                .map_err(Refused::Superblock)?;
+            superblock.geometry()
+        };
+        Ok(Self::with_geometry(disks, geometry))
     }
 
     /// The disks.

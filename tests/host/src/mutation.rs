@@ -51,7 +51,7 @@ impl Bytes<'_> {
     fn take(&mut self, n: usize) -> u64 {
         let (now, later) = self.0.split_at(n.min(self.0.len()));
         self.0 = later;
-        now.iter().fold(0, |v, b| v << 8 | u64::from(*b))
+        now.iter().fold(0, |v, b| (v << 8) | u64::from(*b))
     }
 }
 
@@ -208,7 +208,12 @@ impl fmt::Display for Mutation {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    use fmt::Write;
+    let mut text = String::new();
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// A field of the header, a field of a record, or any word of the body.
@@ -263,7 +268,7 @@ fn change(choices: &mut dyn Choices, bytes: &mut [u8], at: usize, len: usize) {
     }
     let bits = 8 * len as u32;
     let max = u64::MAX >> (64 - bits);
-    let old = field.iter().fold(0, |v, b| v << 8 | u64::from(*b));
+    let old = field.iter().fold(0, |v, b| (v << 8) | u64::from(*b));
     let new = match choices.below(12) {
         0 => 0,
         1 => max,

@@ -203,14 +203,14 @@ const DIR_LEAF: &[Field] = da_fields![f("stale", 58, 2)];
 const LEAF_ENTRY: &[Field] = &[f("hashval", 0, 4), f("address", 4, 4)];
 
 const REMOTE: &[Field] = &[
-            f("magic", 0, 4),
-            f("offset", 4, 4),
-            f("bytes", 8, 4),
-            f("uuid", 16, 16),
-            f("owner", 32, 8),
-            f("blkno", 40, 8),
-            f("lsn", 48, 8),
-        ];
+    f("magic", 0, 4),
+    f("offset", 4, 4),
+    f("bytes", 8, 4),
+    f("uuid", 16, 16),
+    f("owner", 32, 8),
+    f("blkno", 40, 8),
+    f("lsn", 48, 8),
+];
 
 const fn remote(name: &'static str, magic: &'static [u8], extent: Extent) -> Layout {
     Layout {
@@ -225,12 +225,12 @@ const fn remote(name: &'static str, magic: &'static [u8], extent: Extent) -> Lay
 }
 
 const RT_BLOCK: &[Field] = &[
-            f("magic", 0, 4),
-            f("owner", 8, 8),
-            f("blkno", 16, 8),
-            f("lsn", 24, 8),
-            f("uuid", 32, 16),
-        ];
+    f("magic", 0, 4),
+    f("owner", 8, 8),
+    f("blkno", 16, 8),
+    f("lsn", 24, 8),
+    f("uuid", 32, 16),
+];
 
 const RT_WORD: &[Field] = &[f("word", 0, 4)];
 
