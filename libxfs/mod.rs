@@ -25,6 +25,9 @@
     missing_docs
 )]
 
+pub mod bmap;
 pub mod error;
+pub mod extents;
 pub mod format;
+pub mod inode;
 pub mod store;

@@ -13,7 +13,7 @@ use super::{
     dir,
     fault::Fault,
     geometry::Geometry,
-    sb,
+    inode, sb,
     units::DiskAddr,
 };
 
@@ -47,6 +47,8 @@ pub enum Kind {
     Agfl,
     /// A block of a B+tree.
     Btree(TreeKind),
+    /// Cluster of inodes: see [`inode::cluster`].
+    InodeCluster,
 }
 
 impl Kind {
@@ -74,6 +76,7 @@ impl Kind {
             Kind::Agi => agi::verify(geo, at, bytes).map(|_| ()),
             Kind::Agfl => agfl::verify(geo, at, bytes).map(|_| ()),
             Kind::Btree(tree) => verify_btree(tree, geo, at, bytes),
+            Kind::InodeCluster => inode::cluster::verify(geo, at, bytes),
         }
     }
 }

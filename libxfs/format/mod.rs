@@ -15,6 +15,7 @@ pub mod dahash;
 pub mod dir;
 pub mod fault;
 pub mod geometry;
+pub mod inode;
 pub mod kind;
 pub mod parent;
 pub mod sb;
