@@ -10,7 +10,7 @@ use crate::image::{Disk, Disks, FileDisk};
 use std::{
     collections::HashMap,
     env,
-    ffi::OsStr,
+    ffi::OsString,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -26,6 +26,9 @@ use tree::{Size, Space};
 const DATA_SIZE: u64 = 768 << 20;
 const LOG_SIZE: u64 = 64 << 20;
 const RT_SIZE: u64 = 512 << 20;
+
+/// The uuid of every image.
+const UUID: &str = "6f1a4a5e-3a1c-4c56-9d5b-1f0c7b2e8d31";
 
 /// How `mkfs.xfs` is called.
 #[derive(Clone, Copy, Debug)]
@@ -190,6 +193,8 @@ impl Image {
     fn make(&self) -> io::Result<()> {
         let mut mkfs = Command::new("mkfs.xfs");
         mkfs.arg("-q").args(self.shape.args);
+        // The same each time, so that what was found in an image is found again.
+        mkfs.arg("-m").arg(format!("uuid={UUID}"));
         File::create(&self.data)?.set_len(DATA_SIZE)?;
         if let Some(log) = &self.log {
             File::create(log)?.set_len(LOG_SIZE)?;
@@ -295,8 +300,8 @@ pub fn number(text: &str) -> Option<u64> {
 }
 
 /// `NAME=PATH`.
-fn option(name: &str, path: &Path) -> std::ffi::OsString {
-    let mut arg = std::ffi::OsString::from(name);
+fn option(name: &str, path: &Path) -> OsString {
+    let mut arg = OsString::from(name);
     arg.push("=");
     arg.push(path);
     arg
@@ -354,10 +359,9 @@ fn kept(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> PathBuf {
 fn fingerprint(shape: &Shape) -> u64 {
     let version = run(Command::new("mkfs.xfs").arg("-V"));
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    let words = shape.args.iter().map(|arg| OsStr::new(*arg));
-    for word in words.chain([OsStr::new(version.trim())]) {
-        for byte in word.as_encoded_bytes().iter().chain(&[0]) {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    for word in shape.args.iter().chain(&[UUID, version.trim()]) {
+        for byte in word.bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
     for number in [u64::from(tree::VERSION), DATA_SIZE, LOG_SIZE, RT_SIZE] {

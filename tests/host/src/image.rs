@@ -211,6 +211,9 @@ impl Deref for ImageBlock {
 /// What a cached block was read as.
 type Key = (Device, DiskAddr, Kind);
 
+/// The runs of the blocks that were read, by the first one's place.
+type Seen = BTreeMap<(Device, u64), Vec<Run>>;
+
 /// Blocks that the cache keeps before it starts anew.
 const CACHE_BLOCKS: usize = 512;
 
@@ -219,7 +222,7 @@ pub struct ImageStore {
     disks: Disks,
     geometry: Geometry,
     cache: RefCell<HashMap<Key, (Vec<Run>, ImageBlock)>>,
-    seen: RefCell<Option<BTreeMap<(Device, u64), Vec<Run>>>>,
+    seen: RefCell<Option<Seen>>,
     reads: Cell<u64>,
     budget: Cell<u64>,
 }
