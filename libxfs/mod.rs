@@ -26,6 +26,7 @@
 )]
 
 pub mod bmap;
+pub mod btree;
 pub mod error;
 pub mod extents;
 pub mod format;

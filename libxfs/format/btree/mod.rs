@@ -28,7 +28,7 @@ pub use inode::{Fino, Ino, InodeChunk, INODES_PER_CHUNK, INODES_PER_HOLE_BIT};
 pub use node::Node;
 pub use refcount::{Domain, Refcount, RefcountKey, RefcountRecord, RtRefcount};
 pub use rmap::{Owner, Rmap, RmapFlags, RmapKey, RmapRecord, RtRmap};
-pub use verify::verify;
+pub use verify::{verify, verify_root};
 
 use super::{
     geometry::Geometry,
@@ -155,12 +155,6 @@ pub trait Tree: Copy + fmt::Debug + 'static {
 
     /// Whether `next` may follow `record` in a leaf.
     fn in_order(record: &Self::Record, next: &Self::Record) -> bool;
-
-    /// Whether key `next` may follow `key` in a node. The order is strict unless records of one
-    /// key are possible.
-    fn keys_in_order(key: &Self::Key, next: &Self::Key) -> bool {
-        key < next
-    }
 
     /// The scope of a block that lies in group `ag`, where the block tells.
     fn scope_of_block(ag: AgNumber) -> Option<Self::Scope>;

@@ -290,7 +290,7 @@ impl<B: GroupBlock> RmapRecord<B> {
     }
 
     fn is_in_order(&self, next: &Self) -> bool {
-        self.low_key() <= next.low_key()
+        self.low_key() < next.low_key()
     }
 }
 
@@ -368,10 +368,6 @@ impl Tree for Rmap {
 
     fn in_order(record: &Self::Record, next: &Self::Record) -> bool {
         record.is_in_order(next)
-    }
-
-    fn keys_in_order(key: &Self::Key, next: &Self::Key) -> bool {
-        key <= next
     }
 
     fn scope_of_block(ag: AgNumber) -> Option<AgNumber> {
@@ -469,10 +465,6 @@ impl Tree for RtRmap {
 
     fn in_order(record: &Self::Record, next: &Self::Record) -> bool {
         record.is_in_order(next)
-    }
-
-    fn keys_in_order(key: &Self::Key, next: &Self::Key) -> bool {
-        key <= next
     }
 
     fn scope_of_block(_ag: AgNumber) -> Option<RtGroup> {

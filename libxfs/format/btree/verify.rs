@@ -2,7 +2,7 @@
 
 //! The verifier of B+tree blocks, one for all trees.
 
-use super::{block_capacity, Node, Pointer, Tree};
+use super::{block_capacity, Node, Pointer, Tree, TreeKind};
 use crate::libxfs::format::{
     crc,
     fault::{self, Fault},
@@ -101,8 +101,32 @@ fn check_records<T: Tree>(
     Ok(())
 }
 
+/// Holds a root in an inode, all bytes of its fork, to every rule of the tree `T`.
+///
+/// # Errors
+///
+/// The first rule that is broken.
+pub fn verify_root<'a, T: Tree>(
+    geo: &Geometry,
+    scope: T::Scope,
+    fork: &'a [u8],
+) -> Result<Node<'a, T>, Fault> {
+    let node = Node::<T>::of_root(fork).ok_or(corrupt::<T>("numrecs"))?;
+    ensure::<T>(T::is_present(geo), "root")?;
+    ensure::<T>(node.level() < u16::from(T::max_levels(geo)), "level")?;
+    if node.is_leaf() {
+        // A map that needs no block of its own is a plain list of extents instead.
+        ensure::<T>(T::KIND != TreeKind::Bmap, "level")?;
+        check_records(geo, Some(scope), &node)?;
+    } else {
+        ensure::<T>(node.count() != 0, "numrecs")?;
+        check_children(geo, T::home(scope), &node)?;
+    }
+    Ok(node)
+}
+
 /// Holds the keys and pointers of `node` to their rules.
-pub(crate) fn check_children<T: Tree>(
+fn check_children<T: Tree>(
     geo: &Geometry,
     home: AgNumber,
     node: &Node<'_, T>,
@@ -111,7 +135,7 @@ pub(crate) fn check_children<T: Tree>(
     for index in 0..node.count() {
         let key = node.key(index).ok_or(corrupt::<T>("numrecs"))?;
         if let Some(before) = before {
-            ensure::<T>(T::keys_in_order(&before, &key), "key order")?;
+            ensure::<T>(before < key, "key order")?;
         }
         before = Some(key);
         if T::OVERLAPPING {
