@@ -25,10 +25,12 @@
     missing_docs
 )]
 
+pub mod ag;
 pub mod bmap;
 pub mod btree;
 pub mod error;
 pub mod extents;
 pub mod format;
 pub mod inode;
+pub mod mount;
 pub mod store;

@@ -370,9 +370,7 @@ impl<'a, S: Store, T: Tree> Cursor<'a, S, T> {
     ///
     /// Those of reading and of corruption.
     pub fn lookup_eq(&mut self, key: &T::Key) -> Result<Option<T::Record>> {
-        Ok(self
-            .lookup_ge(key)?
-            .filter(|record| T::key(record) == *key))
+        Ok(self.lookup_ge(key)?.filter(|record| T::key(record) == *key))
     }
 
     /// Goes to the first record.
@@ -539,11 +537,7 @@ impl<'a, S: Store, T: Tree> Cursor<'a, S, T> {
 
     /// That the block just loaded at `level` lies behind `before`, the bounds of the one that was
     /// there.
-    pub(super) fn check_progress(
-        &self,
-        level: usize,
-        before: Option<(T::Key, T::Key)>,
-    ) -> Result {
+    pub(super) fn check_progress(&self, level: usize, before: Option<(T::Key, T::Key)>) -> Result {
         match (before, self.bounds(level)?) {
             (Some((_, end)), Some((start, _))) if end >= start => {
                 Err(self.corrupt(level, "key order"))
