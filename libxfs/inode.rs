@@ -11,11 +11,12 @@ use super::{
     error::{Error, Result},
     extents::ExtentMap,
     format::{
+        attr, dir,
         fault::Fault,
         geometry::Geometry,
         inode::{
             cluster::{self, InodePlace},
-            Dinode, ForkFormat, InodeCore,
+            Dinode, FileType, ForkFormat, InodeCore,
         },
         kind::Kind,
         units::InodeNumber,
@@ -23,10 +24,7 @@ use super::{
     store::{Device, Run, Store},
 };
 use kernel::alloc::{flags::GFP_KERNEL, KVec};
-use zerocopy::{
-    byteorder::big_endian::{U16, U32},
-    FromBytes,
-};
+use zerocopy::{byteorder::big_endian::U32, FromBytes};
 
 /// The forks of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -311,13 +309,12 @@ fn read_fork(
     Ok(match format {
         ForkFormat::Local => {
             let content = match which {
-                WhichFork::Data => usize::try_from(core.size)
-                    .ok()
-                    .and_then(|size| bytes.get(..size))
-                    .ok_or(Error::inode(Fault::corrupt("dinode", "di_size"), number))?,
-                WhichFork::Attr => short_attributes(number, bytes)?,
+                WhichFork::Data => local_data(geo, core, bytes),
+                WhichFork::Attr => attr::shortform::verify(bytes),
             };
-            Fork::Local(copied(content)?)
+            Fork::Local(copied(
+                content.map_err(|fault| Error::inode(fault, number))?,
+            )?)
         }
         ForkFormat::Extents => Fork::Extents(bmap::decode_extents(geo, &fork, bytes)?),
         ForkFormat::Btree => {
@@ -332,18 +329,20 @@ fn read_fork(
     })
 }
 
-/// The part of an attribute fork in use by short attributes, which start with their own length.
-fn short_attributes(number: InodeNumber, fork: &[u8]) -> Result<&[u8]> {
-    const HEADER_SIZE: usize = 4;
-    U16::ref_from_prefix(fork)
+/// The content of a data fork in the inode, held to its rules.
+fn local_data<'a>(
+    geo: &Geometry,
+    core: &InodeCore,
+    fork: &'a [u8],
+) -> core::result::Result<&'a [u8], Fault> {
+    let content = usize::try_from(core.size)
         .ok()
-        .map(|(total, _)| usize::from(total.get()))
-        .filter(|&total| total >= HEADER_SIZE)
-        .and_then(|total| fork.get(..total))
-        .ok_or(Error::inode(
-            Fault::corrupt("attr shortform", "totsize"),
-            number,
-        ))
+        .and_then(|size| fork.get(..size))
+        .ok_or(Fault::corrupt("dinode", "di_size"))?;
+    if core.file_type() == Some(FileType::Directory) {
+        dir::shortform::verify(geo, content)?;
+    }
+    Ok(content)
 }
 
 fn copied(bytes: &[u8]) -> Result<KVec<u8>> {

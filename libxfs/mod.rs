@@ -26,11 +26,15 @@
 )]
 
 pub mod ag;
+pub mod attr;
 pub mod bmap;
 pub mod btree;
+pub mod da;
+pub mod dir;
 pub mod error;
 pub mod extents;
 pub mod format;
 pub mod inode;
 pub mod mount;
+pub mod parent;
 pub mod store;

@@ -35,7 +35,7 @@ pub const MAX_NAME: usize = 255;
 pub const MAX_VALUE: u32 = 65536;
 
 /// Who may see an attribute, and what its name is a name in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Namespace {
     /// Everybody's: `user.`.

@@ -105,14 +105,15 @@ impl<'a> Iterator for ShortAttrs<'a> {
     }
 }
 
-/// Holds short form attributes to their rules. `bytes` are the attribute fork's part of the
-/// literal area.
+/// Holds short form attributes to their rules, and returns the bytes that they take. `bytes` are
+/// the attribute fork's part of the literal area.
 ///
 /// # Errors
 ///
 /// The first rule that is broken.
-pub fn verify(bytes: &[u8]) -> Result<(), Fault> {
-    let mut attrs = ShortForm::view(bytes)?.iter();
+pub fn verify(bytes: &[u8]) -> Result<&[u8], Fault> {
+    let short = ShortForm::view(bytes)?;
+    let mut attrs = short.iter();
     for attr in attrs.by_ref() {
         let attr = attr?;
         ensure(!attr.name.is_empty(), STRUCTURE, "namelen")?;
@@ -124,5 +125,8 @@ pub fn verify(bytes: &[u8]) -> Result<(), Fault> {
             "flags",
         )?;
     }
-    ensure(attrs.bytes.is_empty(), STRUCTURE, "count")
+    ensure(attrs.bytes.is_empty(), STRUCTURE, "count")?;
+    bytes
+        .get(..short.size())
+        .ok_or(Fault::corrupt(STRUCTURE, "totsize"))
 }

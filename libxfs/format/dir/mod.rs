@@ -27,6 +27,7 @@ use super::{
     da,
     fault::{ensure, Fault},
     geometry::Geometry,
+    inode::{self, cluster},
     units::{DiskAddr, InodeNumber},
 };
 use core::mem::size_of;
@@ -87,19 +88,18 @@ impl FileType {
     pub const fn to_disk(self) -> u8 {
         self as u8
     }
+}
 
-    /// The type that an inode of this mode has in its entries.
-    #[inline]
-    pub const fn from_mode(mode: u16) -> Self {
-        match mode >> 12 {
-            0o01 => Self::Fifo,
-            0o02 => Self::CharDevice,
-            0o04 => Self::Directory,
-            0o06 => Self::BlockDevice,
-            0o10 => Self::Regular,
-            0o12 => Self::Symlink,
-            0o14 => Self::Socket,
-            _ => Self::Unknown,
+impl From<inode::FileType> for FileType {
+    fn from(ftype: inode::FileType) -> Self {
+        match ftype {
+            inode::FileType::Fifo => Self::Fifo,
+            inode::FileType::CharDevice => Self::CharDevice,
+            inode::FileType::Directory => Self::Directory,
+            inode::FileType::BlockDevice => Self::BlockDevice,
+            inode::FileType::Regular => Self::Regular,
+            inode::FileType::Symlink => Self::Symlink,
+            inode::FileType::Socket => Self::Socket,
         }
     }
 }
@@ -118,7 +118,7 @@ pub fn inode_is_valid(geo: &Geometry, inode: InodeNumber) -> bool {
         .chain(geo.quota_inodes)
         .flatten()
         .any(|own| own == inode);
-    !kept && geo.split_inode(inode).is_some()
+    !kept && cluster::number_is_valid(geo, inode)
 }
 
 /// Bytes that an entry whose name has `name_len` bytes takes in a data block: inode number,
