@@ -35,6 +35,7 @@ pub mod error;
 pub mod extents;
 pub mod format;
 pub mod inode;
+pub mod log;
 pub mod mount;
 pub mod parent;
 pub mod store;

@@ -17,6 +17,7 @@ pub mod fault;
 pub mod geometry;
 pub mod inode;
 pub mod kind;
+pub mod log;
 pub mod parent;
 pub mod sb;
 pub mod units;
