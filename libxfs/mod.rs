@@ -38,4 +38,6 @@ pub mod inode;
 pub mod log;
 pub mod mount;
 pub mod parent;
+pub mod rt;
 pub mod store;
+pub mod symlink;

@@ -19,5 +19,8 @@ pub mod inode;
 pub mod kind;
 pub mod log;
 pub mod parent;
+pub mod quota;
+pub mod rt;
 pub mod sb;
+pub mod symlink;
 pub mod units;
