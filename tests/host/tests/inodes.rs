@@ -368,7 +368,10 @@ fn broken_inodes_are_refused_by_the_field_that_is_wrong() {
             b[176 + 14..192].fill(0);
         }),
         ("startblock", &|b| b[176 + 7] |= 1),
-        ("startblock", &|b| b[176 + 8..176 + 13].fill(0)),
+        ("startblock", &|b| {
+            b[176 + 8..176 + 13].fill(0);
+            b[176 + 13] &= 0x1f;
+        }),
     ];
     assert!(good.len() > first);
     for (field, change) in mappings {
