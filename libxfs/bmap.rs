@@ -19,7 +19,6 @@ use super::{
         fault::Fault,
         geometry::Geometry,
         inode::InodeCore,
-        rt,
         units::{DiskAddr, FileBlock, InodeNumber, RtBlock, RtGroup},
     },
     inode::{Inode, WhichFork},
@@ -96,7 +95,8 @@ impl ForkOf {
 /// Whether a block lies in the realtime extent that holds the realtime superblock: the first of
 /// all, where there are groups and no zones.
 fn is_rt_superblock(geo: &Geometry, block: RtBlock) -> bool {
-    rt::has_superblock(geo)
+    geo.rt_group_count > 0
+        && !geo.features.zoned()
         && geo
             .split_rt_block(block)
             .is_some_and(|(group, at)| group == RtGroup(0) && at.0 < geo.rt_extent_size)

@@ -2,7 +2,7 @@
 
 //! Why a file system is not mounted, known from its superblock.
 
-use super::Superblock;
+use super::{Superblock, VERSION_ASCII_CI};
 use crate::libxfs::format::{
     fault::{Fault, FaultKind},
     geometry::Features,
@@ -174,6 +174,10 @@ impl Superblock<'_> {
         }
         if features.needs_repair() && !mount.no_recovery {
             return Err(Refusal::NeedsRepair);
+        }
+        // Its directories are hashed with the case folded; the stock kernel is built without it.
+        if features.version & VERSION_ASCII_CI != 0 {
+            return Err(Refusal::Unsupported("names without regard to ASCII case"));
         }
         if self.inprogress != 0 {
             return Err(Refusal::InProgress);

@@ -9,3 +9,4 @@ pub mod libxfs;
 pub mod fixture;
 pub mod image;
 pub mod mutation;
+pub mod walk;

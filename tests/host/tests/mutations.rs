@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Images with hostile fields whose checksums are right: a walk ends, and says so.
+
+use kernel::alloc::faults;
+use std::{
+    collections::BTreeMap,
+    env,
+    time::{Duration, Instant},
+};
+use xfs_host::{
+    fixture::{named, Image},
+    image::ImageStore,
+    libxfs::store::Store,
+    mutation::{Catalogue, Mutable, Seeded},
+    walk::walk,
+};
+
+/// Shapes whose structures are mutated: every kind of structure, small and large blocks.
+const SHAPES: [&str; 8] = [
+    "default",
+    "block-1k",
+    "block-64k",
+    "dir-64k",
+    "bare",
+    "rt",
+    "rt-groups",
+    "inode-2048",
+];
+
+/// No small image has a reason to ask for more at once.
+const LARGEST_ALLOCATION: usize = 8 << 20;
+
+/// Mutated images of each shape.
+fn rounds() -> u64 {
+    if env::var_os("XFS_RUST_LONG").is_some() {
+        20_000
+    } else {
+        300
+    }
+}
+
+#[test]
+fn a_walk_of_any_mutated_image_ends_without_a_panic() {
+    let mut noticed = BTreeMap::<&str, (u64, u64)>::new();
+    for name in SHAPES {
+        let image = Image::small(named(name));
+        let disks = image.disks();
+        let store = ImageStore::open(disks.clone()).unwrap();
+        store.record();
+        let clean = walk(&store);
+        assert!(clean.is_clean(), "{name}:\n{clean}");
+        let reads = store.reads();
+        let geo = store.geometry();
+        let recorded = store.recorded();
+        let catalogue = Catalogue::new(
+            &disks,
+            geo.block_size as usize,
+            geo.inode_size as usize,
+            recorded.iter().map(|(device, runs)| (*device, &runs[..])),
+        )
+        .unwrap();
+        for seed in 0..rounds() {
+            let mut changed = Mutable::new(&disks);
+            let mutation = catalogue
+                .mutate(&mut Seeded(seed), &mut changed)
+                .unwrap()
+                .expect("an image has structures");
+            let place = format!("{name} seed {seed}: {mutation}");
+            let Ok(store) = ImageStore::open(changed.disks()) else {
+                continue;
+            };
+            // Should the walk panic, this tells where.
+            let told = Told(&place);
+            store.set_budget(10 * reads + 100_000);
+            faults::reset_largest();
+            let start = Instant::now();
+            let report = walk(&store);
+            assert!(!store.exhausted(), "{place}: reads without end");
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "{place}: takes too long"
+            );
+            assert!(
+                faults::largest() <= LARGEST_ALLOCATION,
+                "{place}: allocates {} bytes at once",
+                faults::largest()
+            );
+            drop(told);
+            let (seen, all) = noticed.entry(mutation.structure.layout.name).or_default();
+            *all += 1;
+            *seen += u64::from(!report.is_clean());
+        }
+    }
+    println!("structure: mutations noticed of those made: {noticed:?}");
+}
+
+/// Prints what was being done when a panic unwinds.
+struct Told<'a>(&'a str);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.0);
+        }
+    }
+}
