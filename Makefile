@@ -21,6 +21,26 @@ module:
 	@scripts/build-module
 endif
 
+.PHONY: test test-long check kunit format
+test:
+	@scripts/run-tests
+
+test-long:
+	@scripts/run-tests --long
+
+check:
+	@scripts/check
+
+kunit:
+	@scripts/kunit
+
+format:
+	@scripts/in-builder scripts/lib/format-sources
+
+.PHONY: demo
+demo:
+	@scripts/demo
+
 .PHONY: vm
 vm:
 	@scripts/vm --memory 2048 --disk 8G --disk 8G
@@ -33,6 +53,12 @@ clean:
 help:
 	@echo 'make             build/xfs_rust.ko for the stock kernel'
 	@echo 'make KDIR=TREE   build/kdir/xfs_rust.ko for another kernel with CONFIG_RUST'
+	@echo 'make demo        the main job, in a virtual machine: the module reads what the C driver wrote'
+	@echo 'make test        all tests; scripts/run-tests NAME... runs some of them'
+	@echo 'make test-long   the same tests at their full length'
+	@echo 'make check       layout, lints, floors and documentation, no test'
+	@echo 'make kunit       the tests inside the kernel, in user-mode Linux'
+	@echo 'make format      lay out all Rust files with rustfmt'
 	@echo 'make vm          a shell in a virtual machine with the module loaded and two empty disks'
 	@echo 'make clean       remove all that was built here; the cache stays'
 

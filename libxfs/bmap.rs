@@ -19,6 +19,7 @@ use super::{
         fault::Fault,
         geometry::Geometry,
         inode::InodeCore,
+        rt,
         units::{DiskAddr, FileBlock, InodeNumber, RtBlock, RtGroup},
     },
     inode::{Inode, WhichFork},
@@ -95,8 +96,7 @@ impl ForkOf {
 /// Whether a block lies in the realtime extent that holds the realtime superblock: the first of
 /// all, where there are groups and no zones.
 fn is_rt_superblock(geo: &Geometry, block: RtBlock) -> bool {
-    geo.rt_group_count > 0
-        && !geo.features.zoned()
+    rt::has_superblock(geo)
         && geo
             .split_rt_block(block)
             .is_some_and(|(group, at)| group == RtGroup(0) && at.0 < geo.rt_extent_size)

@@ -7,7 +7,7 @@
 //! when something wants to know where the blocks are. That keeps `stat` of a huge file cheap.
 
 use super::{
-    bmap,
+    ag, bmap,
     error::{Error, Result},
     extents::ExtentMap,
     format::{
@@ -254,10 +254,19 @@ pub fn locate<S: Store>(store: &S, number: InodeNumber, trust: Trust) -> Result<
     if !cluster::number_is_valid(geo, number) {
         return Err(Error::Invalid);
     }
-    match (trust, cluster::place(geo, number)) {
-        (Trust::Trusted, Some(place)) => Ok(place),
-        _ => Err(Error::Unsupported),
+    if let (Trust::Trusted, Some(place)) = (trust, cluster::place(geo, number)) {
+        return Ok(place);
     }
+    let (ag, inode) = geo.split_inode(number).ok_or(Error::Invalid)?;
+    let agi = ag::read_agi(store, ag)?;
+    let chunk = ag::ino(store, ag, &agi)?
+        .lookup_le(&inode)?
+        .ok_or(Error::Invalid)?;
+    let index = chunk.index_of(inode).ok_or(Error::Invalid)?;
+    if trust == Trust::Untrusted && !chunk.is_in_use(index) {
+        return Err(Error::Invalid);
+    }
+    cluster::place_in_chunk(geo, number, chunk.start).ok_or(Error::Invalid)
 }
 
 /// The run of a cluster.

@@ -12,7 +12,7 @@ use crate::libxfs::{
     error::{Error, Result},
     extents::ExtentMap,
     format::{
-        btree::{Bmap, BmapRecord, Node, Tree},
+        btree::{verify_root, Bmap, BmapRecord, Node, Tree},
         fault::{ensure, Fault},
         geometry::Geometry,
         inode::verify::max_extents,
@@ -87,24 +87,19 @@ struct Neighbours {
     right: Option<FsBlock>,
 }
 
-/// Holds the root in a fork to its rules: no more extents than blocks and than can be counted, more
-/// than would fit without a tree, and a level that a tree can have.
+/// Holds the root in a fork to its rules, and the inode's count of extents: more than would fit
+/// without a tree, and no more than blocks and than can be counted.
 ///
 /// # Errors
 ///
 /// `Corrupt`.
 pub fn check_root(geo: &Geometry, fork: &ForkOf, bytes: &[u8]) -> Result {
-    let node = root_of(fork, bytes)?;
+    verify_root::<Bmap>(geo, fork.scope(), bytes)
+        .map_err(|fault| Error::inode(fault, fork.number))?;
     let without_tree = bytes.len() / RECORD_SIZE;
     let most = max_extents(geo.features.nrext64(), fork.which == WhichFork::Attr);
     if fork.count <= without_tree as u64 || fork.count > fork.blocks || fork.count > most {
         return Err(fork.corrupt("extent count"));
-    }
-    if node.count() == 0 {
-        return Err(fork.corrupt("bb_numrecs"));
-    }
-    if node.level() == 0 || node.level() > u16::from(Bmap::max_levels(geo)) {
-        return Err(fork.corrupt("bb_level"));
     }
     Ok(())
 }

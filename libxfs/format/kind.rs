@@ -13,7 +13,7 @@ use super::{
     dir,
     fault::Fault,
     geometry::Geometry,
-    inode, sb,
+    inode, quota, rt, sb, symlink,
     units::DiskAddr,
 };
 
@@ -49,6 +49,14 @@ pub enum Kind {
     Btree(TreeKind),
     /// Cluster of inodes: see [`inode::cluster`].
     InodeCluster,
+    /// Run of blocks with a part of a symbolic link's target.
+    Symlink,
+    /// Block of quota records.
+    Dquots,
+    /// The realtime section's superblock.
+    RtSuperblock,
+    /// Block of a realtime bitmap or summary.
+    Rt(rt::RtFile),
 }
 
 impl Kind {
@@ -76,6 +84,10 @@ impl Kind {
             Kind::Agi => agi::verify(geo, at, bytes).map(|_| ()),
             Kind::Agfl => agfl::verify(geo, at, bytes).map(|_| ()),
             Kind::Btree(tree) => verify_btree(tree, geo, at, bytes),
+            Kind::Symlink => symlink::verify(geo, at, bytes),
+            Kind::Dquots => quota::verify(geo, bytes),
+            Kind::RtSuperblock => rt::verify_superblock(geo, bytes),
+            Kind::Rt(file) => rt::verify(geo, at, bytes, file),
             Kind::InodeCluster => inode::cluster::verify(geo, at, bytes),
         }
     }
