@@ -21,6 +21,7 @@ use super::{
         kind::Kind,
         units::InodeNumber,
     },
+    ialloc,
     store::{Device, Run, Store},
 };
 use kernel::alloc::{flags::GFP_KERNEL, KVec};
@@ -254,8 +255,17 @@ pub fn locate<S: Store>(store: &S, number: InodeNumber, trust: Trust) -> Result<
     if !cluster::number_is_valid(geo, number) {
         return Err(Error::Invalid);
     }
-    if let (Trust::Trusted, Some(place)) = (trust, cluster::place(geo, number)) {
+                .filter(|found| trust == Trust::Trusted || found.is_allocated())
+                .ok_or(Error::Invalid)?;
+            cluster::place_in_chunk(geo, number, found.chunk.start).ok_or(Error::Invalid)
+            let found = ialloc::lookup(store, number)?
+        (Trust::Trusted, Some(place)) => Ok(place),
+        // Nobody vouches for the number, or chunks are not aligned: the inode B+tree knows.
+        _ => {
         return Ok(place);
+        }
+    if let (Trust::Trusted, Some(place)) = (trust, cluster::place(geo, number)) {
+    match (trust, cluster::place(geo, number)) {
     }
     let (ag, inode) = geo.split_inode(number).ok_or(Error::Invalid)?;
     let agi = ag::read_agi(store, ag)?;

@@ -72,8 +72,13 @@ impl InodeChunk {
     }
 
     /// A bit for every inode that is in use.
-    pub fn in_use(&self) -> u64 {
+    pub fn allocated_mask(&self) -> u64 {
         self.present() & !self.free
+    }
+
+    /// Inodes that are in use.
+    pub fn allocated_count(&self) -> u8 {
+        self.count.saturating_sub(self.free_count)
     }
 
     /// Index of `inode` in the chunk, or `None` when the chunk does not stand for it.
@@ -89,8 +94,8 @@ impl InodeChunk {
     }
 
     /// Whether inode `index` of the chunk is in use.
-    pub fn is_in_use(&self, index: u32) -> bool {
-        index < INODES_PER_CHUNK && self.in_use() & 1u64.wrapping_shl(index) != 0
+    pub fn is_allocated(&self, index: u32) -> bool {
+        index < INODES_PER_CHUNK && self.allocated_mask() & 1u64.wrapping_shl(index) != 0
     }
 
     fn to_disk(self, geo: &Geometry) -> DiskInodeChunk {

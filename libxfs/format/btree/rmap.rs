@@ -165,6 +165,19 @@ impl<B: GroupBlock> RmapKey<B> {
         }
     }
 
+    /// A key with an offset and flags in its fork; an offset that is too large is cut to the
+    /// largest.
+    pub fn new(start: B, owner: u64, offset: u64, flags: RmapFlags) -> Self {
+        let flag = |set: bool, bit: u64| if set { bit } else { 0 };
+        Self {
+            start,
+            owner,
+            offset: offset.min(OFFSET_MASK)
+                | flag(flags.attr_fork, ATTR_FORK)
+                | flag(flags.bmbt_block, BMBT_BLOCK),
+        }
+    }
+
     fn from_disk(disk: &DiskRmapKey) -> Self {
         Self {
             start: B::from_raw(disk.startblock.get()),

@@ -83,10 +83,10 @@ fn holes_of_a_sparse_chunk_are_neither_free_nor_used() {
     };
     assert_eq!(chunk.present(), 0xffff_ffff);
     assert_eq!(chunk.available(), 0xffff_fffe);
-    assert!(chunk.is_in_use(0));
-    assert!(!chunk.is_in_use(1));
+    assert!(chunk.is_allocated(0));
+    assert!(!chunk.is_allocated(1));
     assert!(!chunk.is_present(32));
-    assert!(!chunk.is_in_use(64));
+    assert!(!chunk.is_allocated(64));
     assert_eq!(chunk.index_of(AgInode(191)), Some(63));
     assert_eq!(chunk.index_of(AgInode(192)), None);
     assert_eq!(chunk.index_of(AgInode(127)), None);
