@@ -7,7 +7,7 @@
 //! when something wants to know where the blocks are. That keeps `stat` of a huge file cheap.
 
 use super::{
-    ag, bmap,
+    bmap,
     error::{Error, Result},
     extents::ExtentMap,
     format::{
@@ -255,28 +255,16 @@ pub fn locate<S: Store>(store: &S, number: InodeNumber, trust: Trust) -> Result<
     if !cluster::number_is_valid(geo, number) {
         return Err(Error::Invalid);
     }
-                .filter(|found| trust == Trust::Trusted || found.is_allocated())
-                .ok_or(Error::Invalid)?;
-            cluster::place_in_chunk(geo, number, found.chunk.start).ok_or(Error::Invalid)
-            let found = ialloc::lookup(store, number)?
+    match (trust, cluster::place(geo, number)) {
         (Trust::Trusted, Some(place)) => Ok(place),
         // Nobody vouches for the number, or chunks are not aligned: the inode B+tree knows.
         _ => {
-        return Ok(place);
+            let found = ialloc::lookup(store, number)?
+                .filter(|found| trust == Trust::Trusted || found.is_allocated())
+                .ok_or(Error::Invalid)?;
+            cluster::place_in_chunk(geo, number, found.chunk.start).ok_or(Error::Invalid)
         }
-    if let (Trust::Trusted, Some(place)) = (trust, cluster::place(geo, number)) {
-    match (trust, cluster::place(geo, number)) {
     }
-    let (ag, inode) = geo.split_inode(number).ok_or(Error::Invalid)?;
-    let agi = ag::read_agi(store, ag)?;
-    let chunk = ag::ino(store, ag, &agi)?
-        .lookup_le(&inode)?
-        .ok_or(Error::Invalid)?;
-    let index = chunk.index_of(inode).ok_or(Error::Invalid)?;
-    if trust == Trust::Untrusted && !chunk.is_in_use(index) {
-        return Err(Error::Invalid);
-    }
-    cluster::place_in_chunk(geo, number, chunk.start).ok_or(Error::Invalid)
 }
 
 /// The run of a cluster.

@@ -40,7 +40,7 @@ fn all_inodes(store: &ImageStore) -> Vec<InodeNumber> {
         let mut chunks = ag::ino(store, ag, &agi).unwrap();
         let mut chunk = chunks.seek_first().unwrap();
         while let Some(found) = chunk {
-            for index in (0..64).filter(|&index| found.is_in_use(index)) {
+            for index in (0..64).filter(|&index| found.is_allocated(index)) {
                 let inode = found.start.checked_add(index).unwrap();
                 all.push(geo.inode_number(ag, inode).unwrap());
             }

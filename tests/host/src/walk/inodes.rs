@@ -33,7 +33,7 @@ impl<S: Store> Walk<'_, S> {
                 });
                 continue;
             };
-            if chunk.is_in_use(index) {
+            if chunk.is_allocated(index) {
                 let found = Inode::read(self.store, number, Trust::Trusted);
                 if let Some(inode) = self.keep(|| format!("inode {number}"), found) {
                     self.note(&inode);
