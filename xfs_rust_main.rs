@@ -4,6 +4,11 @@
 //!
 //! The crate's root: the floors of the house, module parameters, init and exit.
 
+// The kernel's build hands out the derives as a crate of their own; on the host they are part of
+// zerocopy. Brought in this way, they are found by the same name in both.
+#[macro_use]
+extern crate zerocopy_derive;
+
 use kernel::prelude::*;
 
 // A library: its face is wider than what one user of it calls, and the same on the host, where it
@@ -30,3 +35,7 @@ impl kernel::Module for XfsRust {
         Ok(XfsRust)
     }
 }
+
+#[cfg(CONFIG_XFS_RUST_KUNIT_TEST)]
+#[path = "tests/kunit/mod.rs"]
+mod kunit;
