@@ -8,10 +8,12 @@
 mod groups;
 mod inodes;
 mod names;
+mod realtime;
 
 use crate::libxfs::{
     error::{Error, Result},
     format::units::InodeNumber,
+    log,
     store::Store,
 };
 use std::{
@@ -95,6 +97,7 @@ struct Walk<'a, S: Store> {
     rmap_blocks: u64,
     chunk_inodes: u64,
     free_inodes: u64,
+    free_rt_extents: u64,
 }
 
 /// Walks all that a store holds.
@@ -109,14 +112,25 @@ pub fn walk<S: Store>(store: &S) -> Report {
         rmap_blocks: 0,
         chunk_inodes: 0,
         free_inodes: 0,
+        free_rt_extents: 0,
     };
     walk.groups();
+    walk.log();
     walk.all_inodes();
     walk.names();
+    walk.realtime();
+    walk.superblock_counters();
     walk.report
 }
 
 impl<S: Store> Walk<'_, S> {
+    fn log(&mut self) {
+        let state = log::state(self.store);
+        if let Some(state) = self.keep(|| "log".into(), state) {
+            self.agree(state != log::State::Dirty, || "the log is dirty".into());
+        }
+    }
+
     /// Keeps an error; the value otherwise.
     fn keep<T>(&mut self, place: impl FnOnce() -> String, result: Result<T>) -> Option<T> {
         match result {

@@ -79,10 +79,9 @@ impl<S: Store> Walk<'_, S> {
             }
             self.group(ag);
         }
-        self.superblock_counters();
     }
 
-    fn superblock_counters(&mut self) {
+    pub(super) fn superblock_counters(&mut self) {
         let run = Run {
             at: DiskAddr(0),
             len: self.store.geometry().sector_size / 512,
@@ -103,6 +102,14 @@ impl<S: Store> Walk<'_, S> {
         if !self.whole() {
             return;
         }
+        let rt_free = self.free_rt_extents;
+        let groups = self.store.geometry().features.metadir();
+        self.agree(groups || counters.free_rt_extents == rt_free, || {
+            format!(
+                "superblock: frextents {} but {rt_free} in bitmaps",
+                counters.free_rt_extents
+            )
+        });
         let (inodes, free) = (self.chunk_inodes, self.free_inodes);
         self.agree(counters.inodes == inodes, || {
             format!(

@@ -89,7 +89,7 @@ impl<S: Store> Walk<'_, S> {
 
     fn inode(&mut self, number: InodeNumber) {
         let place = || format!("inode {number}");
-        let read = Inode::read(self.store, number, Trust::Trusted);
+        let read = Inode::read(self.store, number, Trust::Untrusted);
         let Some(mut inode) = self.keep(place, read) else {
             return;
         };

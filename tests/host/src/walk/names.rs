@@ -9,6 +9,7 @@ use crate::libxfs::{
     format::{dir::FileType, inode::FileType as InodeType, units::InodeNumber},
     inode::Inode,
     store::Store,
+    symlink,
 };
 
 /// An entry that a listing gave.
@@ -122,13 +123,10 @@ impl<S: Store> Walk<'_, S> {
 
     pub(super) fn symlink(&mut self, inode: &Inode) {
         self.add("symlinks", 1);
-        if let Some(target) = inode.data.local() {
+        let target = symlink::read_target(self.store, inode);
+        if let Some(target) = self.keep(|| format!("symlink {}", inode.number), target) {
             self.agree(target.len() as u64 == inode.core.size, || {
-                format!(
-                    "symlink {}: {} bytes in the inode",
-                    inode.number,
-                    target.len()
-                )
+                format!("symlink {}: {} bytes", inode.number, target.len())
             });
         }
     }
