@@ -330,13 +330,15 @@ fn run(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Where images are kept between runs.
+/// Where images are kept between runs: in the workshop's cache, where all checkouts find them, else
+/// with what cargo builds.
 fn fixtures() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(
+    let kept = env::var_os("XFS_RUST_CACHE").or_else(|| env::var_os("CARGO_TARGET_DIR"));
+    let kept = kept.map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("target"),
         PathBuf::from,
     );
-    let dir = target.join("images");
+    let dir = kept.join("images");
     fs::create_dir_all(&dir).expect("the target folder can be written");
     dir
 }
