@@ -9,11 +9,16 @@
 #[macro_use]
 extern crate zerocopy_derive;
 
-use kernel::prelude::*;
+use crate::rust::bindings;
+use kernel::{
+    prelude::*,
+    str::CStr, //
+};
 
+mod fs;
 // A library: its face is wider than what one user of it calls, and the same on the host, where it
-// is a crate of its own.
-#[allow(dead_code, unreachable_pub)]
+// is a crate of its own, and where what it imports of zerocopy are traits and derives both.
+#[allow(dead_code, unreachable_pub, unused_imports)]
 mod libxfs;
 // Bindings and abstractions are whole, whatever part of them is in use.
 #[allow(dead_code, unreachable_pub)]
@@ -28,11 +33,18 @@ module! {
     alias: ["fs-xfs"],
 }
 
-struct XfsRust;
+struct XfsRust {
+    _registration: fs::Registration,
+}
 
 impl kernel::Module for XfsRust {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(XfsRust)
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        // SAFETY: The parameter is a string that lives as long as the module.
+        let name = unsafe { CStr::from_char_ptr(bindings::param_fs_name()) };
+        Ok(Self {
+            // SAFETY: This is the module's init.
+            _registration: unsafe { fs::Registration::new(module, name) }?,
+        })
     }
 }
 

@@ -38,3 +38,24 @@
 #include <linux/vmalloc.h>
 #include <linux/writeback.h>
 #include <linux/xattr.h>
+
+/* Macros that bindgen cannot evaluate. */
+const gfp_t XFS_CONST_GFP_NOFS = GFP_NOFS;
+const gfp_t XFS_CONST_GFP_READ_AHEAD =
+	GFP_NOFS | __GFP_NORETRY | __GFP_NOWARN;
+const gfp_t XFS_CONST_GFP_TRY_LARGE =
+	(GFP_KERNEL & ~__GFP_DIRECT_RECLAIM) | __GFP_NORETRY | __GFP_NOWARN;
+const blk_opf_t XFS_CONST_REQ_META = REQ_META;
+const blk_opf_t XFS_CONST_REQ_RAHEAD = REQ_RAHEAD;
+const blk_mode_t XFS_CONST_BLK_OPEN_READ = BLK_OPEN_READ;
+const blk_mode_t XFS_CONST_BLK_OPEN_WRITE = BLK_OPEN_WRITE;
+const blk_mode_t XFS_CONST_BLK_OPEN_RESTRICT_WRITES = BLK_OPEN_RESTRICT_WRITES;
+const unsigned int XFS_CONST_SHRINKER_NUMA_AWARE = SHRINKER_NUMA_AWARE;
+const unsigned long XFS_CONST_SB_RDONLY = SB_RDONLY;
+const unsigned long XFS_CONST_SB_SYNCHRONOUS = SB_SYNCHRONOUS;
+const unsigned long XFS_CONST_SB_DIRSYNC = SB_DIRSYNC;
+const unsigned long XFS_CONST_SB_SILENT = SB_SILENT;
+const unsigned long XFS_CONST_SB_POSIXACL = SB_POSIXACL;
+const unsigned long XFS_CONST_SB_I_VERSION = SB_I_VERSION;
+const unsigned long XFS_CONST_SB_I_CGROUPWB = SB_I_CGROUPWB;
+const unsigned long XFS_CONST_SB_I_ALLOW_HSM = SB_I_ALLOW_HSM;

@@ -15,7 +15,11 @@ function keep(name) {
 
 # The fields of a type decide whether it is more than a name.
 pending != "" {
-	if ($1 != "_unused:" && $1 != "_address:" || FILENAME != ARGV[1])
+	if ($1 != "_unused:" && $1 != "_address:")
+		keep(pending)
+	else if (FILENAME == ARGV[1])
+		opaque[pending] = 1
+	else if (!(pending in opaque))
 		keep(pending)
 	pending = ""
 }

@@ -6,3 +6,4 @@
 //! upstream.
 
 pub mod bindings;
+pub mod kernel;

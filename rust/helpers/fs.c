@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/fs.h>
+#include <linux/iversion.h>
+#include <linux/pagemap.h>
+#include <linux/posix_acl.h>
 
 void xfs_helper_i_uid_write(struct inode *inode, uid_t uid)
 {
@@ -10,4 +13,88 @@ void xfs_helper_i_uid_write(struct inode *inode, uid_t uid)
 void xfs_helper_i_gid_write(struct inode *inode, gid_t gid)
 {
 	i_gid_write(inode, gid);
+}
+
+void xfs_helper_i_size_write(struct inode *inode, loff_t size)
+{
+	i_size_write(inode, size);
+}
+
+void xfs_helper_inode_set_atime(struct inode *inode, time64_t sec, long nsec)
+{
+	inode_set_atime(inode, sec, nsec);
+}
+
+void xfs_helper_inode_set_mtime(struct inode *inode, time64_t sec, long nsec)
+{
+	inode_set_mtime(inode, sec, nsec);
+}
+
+void xfs_helper_inode_set_ctime(struct inode *inode, time64_t sec, long nsec)
+{
+	inode_set_ctime(inode, sec, nsec);
+}
+
+void xfs_helper_inode_set_iversion_queried(struct inode *inode, u64 version)
+{
+	inode_set_iversion_queried(inode, version);
+}
+
+/* No page cache allocation of this inode enters a file system. */
+void xfs_helper_inode_mapping_no_fs(struct inode *inode)
+{
+	mapping_set_gfp_mask(inode->i_mapping,
+			     mapping_gfp_mask(inode->i_mapping) & ~__GFP_FS);
+}
+
+/* Metadata files: no LSM, ACL or handle is to touch them. */
+void xfs_helper_inode_make_private(struct inode *inode)
+{
+	inode->i_flags |= S_PRIVATE;
+	inode->i_opflags &= ~IOP_XATTR;
+}
+
+void xfs_helper_inode_without_xattrs(struct inode *inode)
+{
+	inode_has_no_xattr(inode);
+	cache_no_acl(inode);
+}
+
+bool xfs_helper_inode_is_new(struct inode *inode)
+{
+	return inode_state_read_once(inode) & I_NEW;
+}
+
+void xfs_helper_super_set_uuid(struct super_block *sb, const u8 *uuid,
+			       unsigned int len)
+{
+	super_set_uuid(sb, uuid, len);
+}
+
+void xfs_helper_set_posix_acl_flag(struct super_block *sb)
+{
+#ifdef CONFIG_FS_POSIX_ACL
+	sb->s_flags |= SB_POSIXACL;
+#endif
+}
+
+u64 xfs_helper_huge_encode_dev(dev_t dev)
+{
+	return huge_encode_dev(dev);
+}
+
+size_t xfs_helper_mapping_max_folio_size_supported(void)
+{
+	return mapping_max_folio_size_supported();
+}
+
+bool xfs_helper_ratelimit(struct ratelimit_state *rs)
+{
+	return __ratelimit(rs);
+}
+
+void xfs_helper_ratelimit_state_init(struct ratelimit_state *rs, int interval,
+				     int burst)
+{
+	ratelimit_state_init(rs, interval, burst);
 }

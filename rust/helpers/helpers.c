@@ -6,4 +6,13 @@
  */
 
 #include "bio.c"
+#include "bit_spinlock.c"
+#include "blkdev.c"
 #include "fs.c"
+#include "fs_context.c"
+#include "nodemask.c"
+#include "params.c"
+#include "sched.c"
+#include "seq_file.c"
+#include "slab.c"
+#include "wait_bit.c"

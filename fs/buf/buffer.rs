@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One buffer: its memory, its users, its life.
+
+use super::Cache;
+use crate::{
+    libxfs::{
+        error::{
+            Error,
+            Result, //
+        },
+        format::{
+            kind::Kind,
+            units::{
+                DiskAddr,
+                BASIC_BLOCK_SIZE, //
+            },
+        },
+        store::Run,
+    },
+    rust::{
+        bindings,
+        kernel::{
+            lru::{
+                Listed,
+                Verdict, //
+            },
+            share_lock::ShareLock, //
+        },
+    },
+};
+use core::{
+    cell::UnsafeCell,
+    mem::{
+        offset_of,
+        ManuallyDrop,
+        MaybeUninit, //
+    },
+    ops::Deref,
+    ptr::NonNull,
+};
+use kernel::{
+    prelude::{
+        KBox,
+        KVVec,
+        KVec,
+        GFP_KERNEL, //
+    },
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Relaxed,
+        Release, //
+    },
+    types::Opaque,
+};
+
+/// In `refs`: the buffer is on its way out, and takes no users.
+const DEAD: u32 = 1 << 31;
+
+/// In `state`: the memory holds what is on the disk, and it was verified.
+pub(super) const VALID: u32 = 1 << 0;
+/// In `state`: the I/O under way ends in a work item, since no one waits for it.
+pub(super) const AHEAD: u32 = 1 << 1;
+
+/// Where a block lies.
+pub(super) enum Runs {
+    /// In one piece, as nearly all do.
+    One(Run),
+    /// In pieces.
+    Many(KVec<Run>),
+}
+
+impl Runs {
+    fn new(runs: &[Run]) -> Result<Self> {
+        match runs {
+            [run] => Ok(Self::One(*run)),
+            [] => Err(Error::Invalid),
+            _ => {
+                let mut many = KVec::with_capacity(runs.len(), GFP_KERNEL)?;
+                many.extend_from_slice(runs, GFP_KERNEL)?;
+                Ok(Self::Many(many))
+            }
+        }
+    }
+
+    pub(super) fn as_slice(&self) -> &[Run] {
+        match self {
+            Self::One(run) => core::slice::from_ref(run),
+            Self::Many(runs) => runs,
+        }
+    }
+}
+
+/// A buffer. The first line of the cache holds all that a hit touches.
+#[repr(C)]
+pub(super) struct Buf {
+    /// The next of the chain; written under the bucket's lock.
+    pub(super) next: Atomic<*mut Buf>,
+    at: DiskAddr,
+    /// In basic blocks.
+    len: u32,
+    /// Users, or [`DEAD`].
+    refs: Atomic<u32>,
+    /// Guards the memory and what stands under it here. Whoever starts I/O holds it exclusively, and
+    /// the I/O's end lets go of it.
+    lock: ShareLock,
+    /// Flags; changed by who holds the lock exclusively.
+    state: Atomic<u32>,
+    /// Whether it was put on the list of what may be freed.
+    listed: Atomic<u32>,
+    /// Whether it was used since the list last looked.
+    recent: Atomic<u32>,
+    /// What it was verified as; changed by who holds the lock exclusively.
+    kind: UnsafeCell<Kind>,
+    // INVARIANT: The cache outlives its buffers.
+    cache: NonNull<Cache>,
+    /// Memory of `len` basic blocks, under the lock. With a capacity alone: no length tells how much
+    /// of it is initialized, `VALID` does.
+    memory: ManuallyDrop<KVVec<MaybeUninit<u8>>>,
+    runs: ManuallyDrop<Runs>,
+    /// Requests under way.
+    pub(super) io_left: Atomic<u32>,
+    /// Whether any of them failed.
+    pub(super) io_failed: Atomic<u32>,
+    pub(super) work: Opaque<bindings::work_struct>,
+    link: UnsafeCell<bindings::list_head>,
+    rcu: UnsafeCell<bindings::kvfree_rcu_head>,
+}
+
+// SAFETY: What is not atomic changes under `lock` or is the list's; the memory may move between
+// threads.
+unsafe impl Send for Buf {}
+// SAFETY: As above.
+unsafe impl Sync for Buf {}
+
+impl Buf {
+    /// Makes a buffer for a block that is not there yet: locked exclusively, with one user.
+    pub(super) fn new(cache: &Cache, runs: &[Run], kind: Kind) -> Result<NewBuf> {
+        let len = runs.iter().fold(0_u32, |sum, run| sum.wrapping_add(run.len));
+        let first = runs.first().ok_or(Error::Invalid)?;
+        let bytes = len as usize * BASIC_BLOCK_SIZE as usize;
+        let memory = KVVec::with_capacity(bytes, GFP_KERNEL)?;
+        let buf = KBox::new(
+            Self {
+                next: Atomic::new(core::ptr::null_mut()),
+                at: first.at,
+                len,
+                refs: Atomic::new(1),
+                lock: ShareLock::new_exclusive(),
+                state: Atomic::new(0),
+                listed: Atomic::new(0),
+                recent: Atomic::new(1),
+                kind: UnsafeCell::new(kind),
+                cache: NonNull::from(cache),
+                memory: ManuallyDrop::new(memory),
+                runs: ManuallyDrop::new(Runs::new(runs)?),
+                io_left: Atomic::new(0),
+                io_failed: Atomic::new(0),
+                work: Opaque::uninit(),
+                link: UnsafeCell::new(Default::default()),
+                rcu: UnsafeCell::new(Default::default()),
+            },
+            GFP_KERNEL,
+        )?;
+        let link = buf.link.get();
+        // SAFETY: The buffer is ours, and stays where it is; an empty link points to itself.
+        unsafe {
+            (*link).next = link;
+            (*link).prev = link;
+        }
+        Ok(NewBuf(NonNull::from(KBox::leak(buf))))
+    }
+
+    /// The buffer's name: first address and length, in basic blocks.
+    #[inline]
+    pub(super) fn key(&self) -> (u64, u32) {
+        (self.at.0, self.len)
+    }
+
+    /// First address on the device.
+    pub(super) fn at(&self) -> DiskAddr {
+        self.at
+    }
+
+    /// The cache that it belongs to.
+    pub(super) fn cache(&self) -> &Cache {
+        // SAFETY: By the invariant of `cache`.
+        unsafe { self.cache.as_ref() }
+    }
+
+    /// The lock of its content.
+    #[inline]
+    pub(super) fn lock(&self) -> &ShareLock {
+        &self.lock
+    }
+
+    /// Whether the memory holds the block, verified. Stable while the lock is held.
+    #[inline]
+    pub(super) fn is_valid(&self) -> bool {
+        self.state.load(Acquire) & VALID != 0
+    }
+
+    /// The flags.
+    pub(super) fn state(&self) -> u32 {
+        self.state.load(Acquire)
+    }
+
+    /// Changes the flags. The caller holds the lock exclusively.
+    pub(super) fn set_state(&self, state: u32) {
+        self.state.store(state, Release);
+    }
+
+    /// Notes that it was used.
+    #[inline]
+    pub(super) fn touch(&self) {
+        if self.recent.load(Relaxed) == 0 {
+            self.recent.store(1, Relaxed);
+        }
+    }
+
+    /// Where it lies.
+    pub(super) fn runs(&self) -> &[Run] {
+        self.runs.as_slice()
+    }
+
+    /// Its memory, for I/O. The caller holds the lock exclusively.
+    pub(super) fn memory(&self) -> NonNull<u8> {
+        let memory = self.memory.as_ptr().cast_mut();
+        // SAFETY: Never null: there is a capacity.
+        unsafe { NonNull::new_unchecked(memory.cast()) }
+    }
+
+    /// Its length in bytes.
+    pub(super) fn byte_len(&self) -> usize {
+        self.len as usize * BASIC_BLOCK_SIZE as usize
+    }
+
+    /// Its bytes.
+    ///
+    /// # Safety
+    ///
+    /// A read has filled them, and the lock is held, shared or exclusive, for as long as the slice
+    /// is used.
+    #[inline]
+    pub(super) unsafe fn bytes(&self) -> &[u8] {
+        // SAFETY: So much was allocated; it is initialized and not written to, by the caller.
+        unsafe { core::slice::from_raw_parts(self.memory.as_ptr().cast(), self.byte_len()) }
+    }
+
+    /// What it was verified as. The caller holds the lock.
+    pub(super) fn kind(&self) -> Kind {
+        // SAFETY: Changes with the lock held exclusively alone.
+        unsafe { *self.kind.get() }
+    }
+
+    /// Sets what it is to be verified as. The caller holds the lock exclusively.
+    pub(super) fn set_kind(&self, kind: Kind) {
+        // SAFETY: As above, with the lock held exclusively.
+        unsafe { *self.kind.get() = kind };
+    }
+
+    /// Frees the memory at once, and the buffer itself after a grace period.
+    ///
+    /// # Safety
+    ///
+    /// The buffer is dead, and in neither table nor list; it is not used after this but by those
+    /// who look at the chain under RCU.
+    unsafe fn free(this: NonNull<Self>) {
+        let raw = this.as_ptr();
+        // SAFETY: By the caller. Who stands on the buffer under RCU reads its key, `refs` and `next`
+        // alone; those stay.
+        unsafe {
+            ManuallyDrop::drop(&mut (*raw).memory);
+            ManuallyDrop::drop(&mut (*raw).runs);
+            bindings::kvfree_call_rcu((*raw).rcu.get(), raw.cast());
+        }
+    }
+}
+
+// SAFETY: The link is the list's alone, and lies in the slab; the list's users take a buffer off
+// before they free it.
+unsafe impl Listed for Buf {
+    fn link(&self) -> *mut bindings::list_head {
+        self.link.get()
+    }
+
+    unsafe fn from_link(link: *mut bindings::list_head) -> NonNull<Self> {
+        // SAFETY: By the caller, the link lies in a buffer.
+        unsafe { NonNull::new_unchecked(link.byte_sub(offset_of!(Self, link)).cast()) }
+    }
+
+    fn judge(&self) -> Verdict {
+        if self.recent.xchg(0, Relaxed) != 0 {
+            return Verdict::Rotate;
+        }
+        match self.refs.cmpxchg(0, DEAD, Full) {
+            Ok(_) => Verdict::Take,
+            Err(_) => Verdict::Rotate,
+        }
+    }
+
+    unsafe fn dispose(this: NonNull<Self>) {
+        // SAFETY: Dead since `judge`, and ours alone but for RCU.
+        let buf = unsafe { this.as_ref() };
+        buf.cache().table.remove(buf);
+        // SAFETY: In neither table nor list.
+        unsafe { Self::free(this) };
+    }
+}
+
+/// A buffer that no one else knows of yet, locked exclusively.
+pub(super) struct NewBuf(NonNull<Buf>);
+
+impl NewBuf {
+    /// The buffer.
+    pub(super) fn buf(&self) -> &Buf {
+        // SAFETY: Ours.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Makes it fit for the table: the count that it was born with becomes the caller's.
+    pub(super) fn publish(self) -> BufRef {
+        let buf = self.0;
+        core::mem::forget(self);
+        BufRef(buf)
+    }
+}
+
+impl Drop for NewBuf {
+    fn drop(&mut self) {
+        // SAFETY: No one knows of it.
+        unsafe { Buf::free(self.0) };
+    }
+}
+
+/// A user of a buffer.
+pub(super) struct BufRef(
+    // INVARIANT: Counted in `refs`.
+    NonNull<Buf>,
+);
+
+// SAFETY: Counts may be given up by any thread.
+unsafe impl Send for BufRef {}
+// SAFETY: A shared reference gives out the buffer alone.
+unsafe impl Sync for BufRef {}
+
+impl BufRef {
+    /// Becomes a user of a buffer that is in the table, unless it is dead.
+    #[inline]
+    pub(super) fn try_new(buf: &Buf) -> Option<Self> {
+        let mut old = buf.refs.load(Relaxed);
+        while old & DEAD == 0 {
+            match buf.refs.cmpxchg(old, old + 1, Full) {
+                Ok(_) => return Some(Self(NonNull::from(buf))),
+                Err(now) => old = now,
+            }
+        }
+        None
+    }
+
+    /// The buffer, for the table and for I/O.
+    pub(super) fn as_ptr(&self) -> *mut Buf {
+        self.0.as_ptr()
+    }
+
+    /// Gives the count to I/O.
+    pub(super) fn into_raw(self) -> NonNull<Buf> {
+        let raw = self.0;
+        core::mem::forget(self);
+        raw
+    }
+
+    /// Takes the count back.
+    ///
+    /// # Safety
+    ///
+    /// It comes from [`into_raw`](BufRef::into_raw), once.
+    pub(super) unsafe fn from_raw(raw: NonNull<Buf>) -> Self {
+        Self(raw)
+    }
+}
+
+impl Deref for BufRef {
+    type Target = Buf;
+
+    #[inline]
+    fn deref(&self) -> &Buf {
+        // SAFETY: By the invariant, alive.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for BufRef {
+    #[inline]
+    fn drop(&mut self) {
+        let buf: &Buf = self;
+        let mut old = buf.refs.load(Relaxed);
+        loop {
+            let valid = buf.is_valid();
+            if old == 1 && !valid {
+                // The last user of something not worth keeping.
+                match buf.refs.cmpxchg(1, DEAD, Full) {
+                    Ok(_) => break,
+                    Err(now) => old = now,
+                }
+                continue;
+            }
+            // Before the count goes: after that the buffer may be gone.
+            if valid && buf.listed.load(Relaxed) == 0 && buf.listed.xchg(1, Full) == 0 {
+                // SAFETY: A buffer that is listed is freed by the list's verdict, or below, where it
+                // is taken off first.
+                unsafe { buf.cache().lru.add(buf) };
+            }
+            match buf.refs.cmpxchg(old, old - 1, Full) {
+                Ok(_) => return,
+                Err(now) => old = now,
+            }
+        }
+        if buf.listed.load(Relaxed) != 0 {
+            buf.cache().lru.remove(buf);
+        }
+        buf.cache().table.remove(buf);
+        // SAFETY: Dead, and in neither table nor list.
+        unsafe { Buf::free(self.0) };
+    }
+}

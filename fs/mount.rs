@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A mounted file system: what all floors above the disk share.
+
+use super::{
+    buf::{
+        Block,
+        Cache, //
+    },
+    options::{
+        InForce,
+        Options, //
+    },
+};
+use crate::{
+    libxfs::{
+        error::{
+            self,
+            Corruption, //
+        },
+        format::{
+            fault::FaultKind,
+            geometry::Geometry,
+            kind::Kind,
+            sb::Counters, //
+        },
+        store::{
+            Device,
+            Run,
+            Store, //
+        },
+    },
+    rust::{
+        bindings,
+        kernel::{
+            block_device::BlockDevice,
+            message::{
+                Level,
+                Prefix, //
+            },
+            ratelimit::RateLimit, //
+        },
+    },
+};
+use core::{
+    fmt,
+    ptr::NonNull, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+
+/// The caches of the devices.
+pub(crate) struct Devices {
+    /// The data device.
+    pub(crate) data: Pin<KBox<Cache>>,
+    /// The log's own device; `None` where the log is on the data device.
+    pub(crate) log: Option<Pin<KBox<Cache>>>,
+    /// The realtime device; `None` where there is none, or it is part of the data device.
+    pub(crate) realtime: Option<Pin<KBox<Cache>>>,
+}
+
+/// A mounted file system.
+///
+/// It lives in its super block's `s_fs_info`, from before the first inode to after the last.
+#[pin_data]
+pub(crate) struct Mount {
+    // INVARIANT: The super block outlives the mount.
+    super_block: NonNull<bindings::super_block>,
+    geometry: Arc<Geometry>,
+    counters: Counters,
+    /// Free blocks that no file can have: what the free-space B+trees take and might take yet.
+    unavailable: u64,
+    rt_reserved: u64,
+    options: Options,
+    in_force: InForce,
+    prefix: Prefix,
+    devices: Devices,
+    /// Whether new inodes are to have numbers of 32 bits; a remount changes it.
+    inode32: Atomic<u32>,
+    shut_down: Atomic<u32>,
+    #[pin]
+    reports: RateLimit,
+}
+
+// SAFETY: The super block may be used from any thread; all else is `Send`.
+unsafe impl Send for Mount {}
+// SAFETY: As above; what changes is atomic.
+unsafe impl Sync for Mount {}
+
+/// What a mount is made of; see [`Mount`].
+pub(crate) struct Parts {
+    pub(crate) super_block: NonNull<bindings::super_block>,
+    pub(crate) geometry: Arc<Geometry>,
+    pub(crate) counters: Counters,
+    pub(crate) rt_reserved: u64,
+    pub(crate) options: Options,
+    pub(crate) in_force: InForce,
+    pub(crate) prefix: Prefix,
+    pub(crate) devices: Devices,
+}
+
+impl Mount {
+    /// Puts a mount together. `super_block` outlives it.
+    pub(crate) fn new(parts: Parts) -> Result<Pin<KBox<Self>>> {
+        KBox::pin_init(
+            pin_init!(Self {
+                inode32: Atomic::new(parts.options.inode32.into()),
+                super_block: parts.super_block,
+                geometry: parts.geometry,
+                counters: parts.counters,
+                unavailable: 0,
+                rt_reserved: parts.rt_reserved,
+                options: parts.options,
+                in_force: parts.in_force,
+                prefix: parts.prefix,
+                devices: parts.devices,
+                shut_down: Atomic::new(0),
+                reports <- RateLimit::new(),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Sets what the whole mount has counted, before anyone else sees it.
+    pub(super) fn set_counters(self: Pin<&mut Self>, counters: Counters, unavailable: u64) {
+        // SAFETY: Neither field is pinned.
+        let this = unsafe { self.get_unchecked_mut() };
+        this.counters = counters;
+        this.unavailable = unavailable;
+    }
+
+    /// The super block, for C.
+    pub(crate) fn super_block(&self) -> *mut bindings::super_block {
+        self.super_block.as_ptr()
+    }
+
+    /// The shape of the file system.
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The summary counters.
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Free blocks that no file can have.
+    pub(crate) fn unavailable(&self) -> u64 {
+        self.unavailable
+    }
+
+    /// Blocks of the realtime device that a zoned file system keeps back.
+    pub(crate) fn rt_reserved(&self) -> u64 {
+        self.rt_reserved
+    }
+
+    /// What the mount asked for.
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// What follows from that.
+    pub(crate) fn in_force(&self) -> &InForce {
+        &self.in_force
+    }
+
+    /// What lines about this file system begin with.
+    pub(crate) fn prefix(&self) -> &Prefix {
+        &self.prefix
+    }
+
+    /// Whether new inodes are to have numbers of 32 bits.
+    pub(crate) fn inode32(&self) -> bool {
+        self.inode32.load(Relaxed) != 0
+    }
+
+    /// Changes that.
+    pub(crate) fn set_inode32(&self, on: bool) {
+        self.inode32.store(on.into(), Relaxed);
+    }
+
+    /// The cache of a device; `None` where there is no such device.
+    pub(crate) fn cache(&self, device: Device) -> Option<&Cache> {
+        match device {
+            Device::Data => Some(&self.devices.data),
+            Device::Log => Some(self.devices.log.as_ref().unwrap_or(&self.devices.data)),
+            Device::Realtime if self.geometry.rt_start != 0 => Some(&self.devices.data),
+            Device::Realtime => self.devices.realtime.as_deref(),
+        }
+    }
+
+    /// The block device behind a device; `None` where there is no such device.
+    pub(crate) fn block_device(&self, device: Device) -> Option<BlockDevice> {
+        self.cache(device).map(Cache::block_device)
+    }
+
+    /// Has those who look at the devices through the page cache read anew what is on them.
+    pub(super) fn invalidate_devices(&self) {
+        for device in [Device::Log, Device::Realtime, Device::Data] {
+            if let Some(device) = self.block_device(device) {
+                device.invalidate();
+            }
+        }
+    }
+
+    /// Says a line about this file system.
+    pub(crate) fn print(&self, level: Level, line: fmt::Arguments<'_>) {
+        self.prefix.print(level, line);
+    }
+
+    /// Refuses all further use, and says why.
+    pub(crate) fn shut_down(&self, why: &str) {
+        if self.shut_down.xchg(1, Relaxed) == 0 {
+            self.print(Level::Error, format_args!("shut down {why}"));
+        }
+    }
+
+    /// Whether it was shut down.
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.shut_down.load(Relaxed) != 0
+    }
+
+    /// The errno of what an algorithm returned; corruption is said in the kernel's log.
+    ///
+    /// Every error passes here once, on its way to the VFS: one line a fault.
+    #[cold]
+    pub(crate) fn errno(&self, error: error::Error) -> Error {
+        if let error::Error::Corrupt(corruption) = error {
+            self.report(&corruption);
+        }
+        errno(error)
+    }
+
+    /// Says what is corrupt, unless too much is.
+    pub(crate) fn report(&self, corruption: &Corruption) {
+        if self.reports.allows() {
+            self.print(Level::Error, format_args!("corruption: {corruption}"));
+        }
+    }
+}
+
+impl Store for Mount {
+    type Block = Block;
+
+    fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    fn read_runs(&self, device: Device, runs: &[Run], kind: Kind) -> error::Result<Block> {
+        if self.is_shut_down() {
+            return Err(error::Error::Shutdown);
+        }
+        self.cache(device)
+            .ok_or(error::Error::Invalid)?
+            .read(runs, kind)
+    }
+
+    fn read_ahead(&self, device: Device, run: Run, kind: Kind) {
+        if let Some(cache) = self.cache(device) {
+            cache.read_ahead(run, kind);
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        // SAFETY: Looks at the current task.
+        unsafe { bindings::fatal_signal_pending() }
+    }
+}
+
+/// The errno of what an algorithm returned.
+pub(crate) fn errno(error: error::Error) -> Error {
+    match error {
+        error::Error::Corrupt(corruption) => match corruption.fault.kind {
+            FaultKind::Checksum => EBADMSG,
+            FaultKind::Corrupt => EUCLEAN,
+        },
+        error::Error::Io | error::Error::Shutdown => EIO,
+        error::Error::NoMemory => ENOMEM,
+        error::Error::NotFound => ENOENT,
+        error::Error::NoAttribute => ENODATA,
+        error::Error::Range => ERANGE,
+        error::Error::Invalid => EINVAL,
+        error::Error::Stale => ESTALE,
+        error::Error::Interrupted => EINTR,
+        error::Error::Unsupported => EOPNOTSUPP,
+    }
+}

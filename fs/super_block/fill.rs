@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mounting: from a block device to a root directory.
+
+use super::{
+    context::Context,
+    operations,
+    statfs::MAGIC,
+    Super, //
+};
+use crate::{
+    fs::{
+        buf::Cache,
+        counters,
+        icache::Want,
+        mount::{
+            Devices,
+            Mount,
+            Parts, //
+        },
+        options::Options,
+        uuids, //
+    },
+    libxfs::{
+        format::{
+            fault::FaultKind,
+            geometry::Geometry,
+            inode::time::Timestamp,
+            sb::{
+                self,
+                Counters,
+                DiskSuperblock,
+                Refusal, //
+            },
+        },
+        inode::Trust,
+        store::Device, //
+    },
+    rust::{
+        bindings,
+        kernel::{
+            bio,
+            block_device::{
+                BlockDevice,
+                HeldDevice, //
+            },
+            message::{
+                Level,
+                Prefix, //
+            },
+            workqueue::WorkQueue, //
+        },
+    },
+};
+use core::ptr::NonNull;
+use kernel::{
+    prelude::*,
+    str::CStr,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
+};
+
+/// Most links that a file may have.
+const MAX_LINKS: u32 = (1 << 31) - 1;
+/// The least sector that there is.
+const MIN_BLOCK: c_int = 512;
+
+/// A refusal that was said.
+struct Said(Error);
+
+/// What the steps of a mount have in common.
+struct Filling {
+    sb: NonNull<bindings::super_block>,
+    context: Context,
+    prefix: Prefix,
+}
+
+impl Filling {
+    /// Says why the mount is refused.
+    fn refuse(&self, error: Error, line: core::fmt::Arguments<'_>) -> Said {
+        self.context.refuse(&self.prefix, line);
+        Said(error)
+    }
+
+    /// Says why the superblock is refused, unless the mount is a silent probe of a device that may
+    /// hold anything.
+    fn refuse_superblock(&self, refusal: Refusal) -> Said {
+        let error = match refusal {
+            Refusal::Corrupt(fault) => match fault.kind {
+                FaultKind::Checksum | FaultKind::Corrupt => EUCLEAN,
+            },
+            Refusal::NeedsRepair | Refusal::InProgress => EUCLEAN,
+            Refusal::RealtimeDeviceMissing => ENODEV,
+            Refusal::SectorSize { .. } | Refusal::BlockSize { .. } => ENOSYS,
+            Refusal::TooLarge => EFBIG,
+            _ => EINVAL,
+        };
+        if self.context.flags() & bindings::SB_SILENT != 0 {
+            return Said(error);
+        }
+        self.refuse(error, format_args!("{refusal}"))
+    }
+
+    /// The name of the super block: that of its device.
+    fn name(&self) -> &CStr {
+        // SAFETY: The super block is alive, and its name a string that never changes.
+        unsafe { CStr::from_char_ptr((*self.sb.as_ptr()).s_id.as_ptr()) }
+    }
+}
+
+impl From<Error> for Said {
+    fn from(error: Error) -> Self {
+        Said(error)
+    }
+}
+
+/// Fills a super block in.
+///
+/// # Safety
+///
+/// The super block is new, and ours until this returns; `info` is its own.
+pub(super) unsafe fn fill(
+    sb: NonNull<bindings::super_block>,
+    info: &mut Super,
+    context: Context,
+) -> Result {
+    // SAFETY: By the caller; the name is a string.
+    let name = unsafe { CStr::from_char_ptr((*sb.as_ptr()).s_id.as_ptr()) };
+    let filling = Filling {
+        sb,
+        context,
+        prefix: Prefix::new(Some(name.to_bytes())),
+    };
+    // SAFETY: By the caller.
+    unsafe { filling.run(info) }.map_err(|Said(error)| error)
+}
+
+impl Filling {
+    /// # Safety
+    ///
+    /// See [`fill`].
+    unsafe fn run(&self, info: &mut Super) -> Result<(), Said> {
+        let sb = self.sb.as_ptr();
+        let mut options = core::mem::take(&mut info.options);
+        options
+            .check(self.context.is_read_only())
+            .map_err(|fault| self.refuse(EINVAL, format_args!("{fault}")))?;
+        // SAFETY: By the caller, here and below: the super block is ours.
+        if unsafe { bindings::sb_min_blocksize(sb, MIN_BLOCK) } == 0 {
+            return Err(self.refuse(EINVAL, format_args!("unable to set blocksize")));
+        }
+        // SAFETY: As above; its device is open for as long as it lives.
+        let data = unsafe {
+            (*sb).s_op = operations::table();
+            BlockDevice::from_raw(NonNull::new((*sb).s_bdev).ok_or(EINVAL)?)
+        };
+        // SAFETY: The super block lives until after `info`, which holds the devices.
+        let (log, realtime) = unsafe { self.open_devices(info, &options, data) }?;
+
+        let admission = sb::Mount {
+            read_only: self.context.is_read_only(),
+            no_recovery: options.no_recovery,
+            log_device: log.is_some(),
+            rt_device: realtime.is_some(),
+            device_sector_size: data.logical_block_size(),
+            // SAFETY: Computes a number.
+            block_size_limit: unsafe { bindings::mapping_max_folio_size_supported() } as u32,
+        };
+        let (geometry, counters, rt_reserved) = self.read_superblock(data, &admission)?;
+        let in_force = options
+            .settle(&geometry)
+            .map_err(|fault| self.refuse(EINVAL, format_args!("{fault}")))?;
+        self.check_sizes(&geometry, data, log, realtime)?;
+        self.check_discard(&mut options, data);
+        self.check_dax(&mut options);
+        if !options.no_uuid {
+            info.uuid = Some(self.take_uuid(&geometry)?);
+        }
+        let line = match options.no_recovery {
+            false => "Mounting V5 Filesystem",
+            true => "Mounting V5 Filesystem in no-recovery mode",
+        };
+        self.prefix.print(Level::Info, format_args!("{line}"));
+
+        let geometry = Arc::new(geometry, GFP_KERNEL).map_err(Error::from)?;
+        let completions = Arc::new(
+            WorkQueue::new(c"xfs_rust-buf/%s", self.name())?,
+            GFP_KERNEL,
+        )
+        .map_err(Error::from)?;
+        let cache = |device, block_device| {
+            Cache::new(
+                device,
+                block_device,
+                geometry.clone(),
+                completions.clone(),
+                self.name(),
+            )
+        };
+        let devices = Devices {
+            data: cache(Device::Data, data)?,
+            log: log.map(|log| cache(Device::Log, log)).transpose()?,
+            realtime: realtime.map(|rt| cache(Device::Realtime, rt)).transpose()?,
+        };
+        let mount = info.mount.insert(Mount::new(Parts {
+            super_block: self.sb,
+            geometry: geometry.clone(),
+            counters,
+            rt_reserved,
+            options,
+            in_force,
+            prefix: Prefix::new(Some(self.name().to_bytes())),
+            devices,
+        })?);
+        // SAFETY: By the caller.
+        unsafe { self.describe(&geometry) };
+        let settled = self.settle_mount(mount.as_mut());
+        if let Err(said) = settled {
+            // No inode and no one else knows of it yet.
+            info.mount = None;
+            return Err(said);
+        }
+        // SAFETY: By the caller.
+        unsafe { self.root(info) }
+    }
+
+    /// Opens the log's and the realtime device.
+    ///
+    /// # Safety
+    ///
+    /// The super block lives until after `info`.
+    unsafe fn open_devices(
+        &self,
+        info: &mut Super,
+        options: &Options,
+        data: BlockDevice,
+    ) -> Result<(Option<BlockDevice>, Option<BlockDevice>), Said> {
+        let mut devices = [None, None];
+        for (at, path) in [&options.log_device, &options.rt_device].iter().enumerate() {
+            let Some(path) = path else { continue };
+            // SAFETY: By the caller.
+            let held = unsafe { HeldDevice::open(path, self.sb) }.map_err(|error| {
+                self.refuse(
+                    error,
+                    format_args!(
+                        "Invalid device [{}], error={}",
+                        path.to_str().unwrap_or("?"),
+                        error.to_errno()
+                    ),
+                )
+            })?;
+            devices[at] = Some(held.device()?);
+            info.held[at] = Some(held);
+        }
+        let [log, realtime] = devices;
+        if realtime.is_some_and(|rt| rt == data || Some(rt) == log) {
+            return Err(self.refuse(
+                EINVAL,
+                format_args!("the realtime device is the data or the log device"),
+            ));
+        }
+        // A log device that is the data device is none.
+        Ok((log.filter(|log| *log != data), realtime))
+    }
+
+    /// Reads and verifies the superblock: its shape, its counters, and what of the realtime device
+    /// is kept back.
+    fn read_superblock(
+        &self,
+        data: BlockDevice,
+        admission: &sb::Mount,
+    ) -> Result<(Geometry, Counters, u64), Said> {
+        let read = |len: u32| {
+            bio::read_now(data, 0, len as usize).map_err(|error| {
+                self.refuse(error, format_args!("the superblock cannot be read"))
+            })
+        };
+        // A sector of the device holds the fields, and says how long a sector of the file system
+        // is: that is how much the checksum is over.
+        let bytes = read(admission.device_sector_size)?;
+        let Some(view) = DiskSuperblock::view(&bytes) else {
+            return Err(self.refuse_superblock(Refusal::NotXfs));
+        };
+        if view.magicnum.get() != sb::MAGIC {
+            return Err(self.refuse_superblock(Refusal::NotXfs));
+        }
+        let len = u32::from(view.sectsize.get());
+        let bytes = match len {
+            512..=32768 if len.is_power_of_two() && len > admission.device_sector_size => {
+                read(len)?
+            }
+            _ => bytes,
+        };
+        let superblock = sb::verify(&bytes).map_err(|refusal| self.refuse_superblock(refusal))?;
+        superblock
+            .admit(admission)
+            .map_err(|refusal| self.refuse_superblock(refusal))?;
+        Ok((
+            superblock.geometry(),
+            superblock.counters(),
+            superblock.rtreserved.get(),
+        ))
+    }
+
+    /// Holds the sizes that the superblock tells against those of the devices.
+    fn check_sizes(
+        &self,
+        geo: &Geometry,
+        data: BlockDevice,
+        log: Option<BlockDevice>,
+        realtime: Option<BlockDevice>,
+    ) -> Result<(), Said> {
+        let log_blocks = u64::from(geo.log_blocks);
+        for (name, device, blocks) in [
+            ("data", Some(data), self.data_end(geo)),
+            ("log", log, log_blocks),
+            ("realtime", realtime, geo.rt_blocks),
+        ] {
+            let Some(device) = device else { continue };
+            let wanted = blocks.saturating_mul(u64::from(geo.basic_blocks_per_block()));
+            if wanted > device.sectors() {
+                return Err(self.refuse(
+                    EIO,
+                    format_args!(
+                        "the {name} device has {} sectors, the file system wants {wanted}",
+                        device.sectors()
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Blocks of the data device that the file system uses: its own, and an internal realtime
+    /// section behind them.
+    fn data_end(&self, geo: &Geometry) -> u64 {
+        match geo.rt_start {
+            0 => geo.data_blocks,
+            start => geo.data_blocks.max(start.saturating_add(geo.rt_blocks)),
+        }
+    }
+
+    fn check_discard(&self, options: &mut Options, data: BlockDevice) {
+        if options.discard && !data.can_discard() {
+            self.prefix.print(
+                Level::Warning,
+                format_args!(
+                    "mounting with \"discard\" option, but the device does not support discard"
+                ),
+            );
+            options.discard = false;
+        }
+    }
+
+    fn check_dax(&self, options: &mut Options) {
+        use crate::fs::options::Dax;
+        if options.dax == Dax::Always {
+            self.prefix.print(
+                Level::Warning,
+                format_args!("DAX unsupported by block device. Turning off DAX."),
+            );
+            options.dax = Dax::Never;
+        }
+    }
+
+    fn take_uuid(&self, geo: &Geometry) -> Result<uuids::Taken, Said> {
+        if geo.uuid == [0; 16] {
+            return Err(self.refuse(EINVAL, format_args!("the file system has no uuid")));
+        }
+        uuids::take(&geo.uuid)?.ok_or_else(|| {
+            self.refuse(
+                EINVAL,
+                format_args!("a file system of the same uuid is mounted: use nouuid to mount both"),
+            )
+        })
+    }
+
+    /// Tells the VFS about the file system.
+    ///
+    /// # Safety
+    ///
+    /// The super block is ours.
+    unsafe fn describe(&self, geo: &Geometry) {
+        let sb = self.sb.as_ptr();
+        // SAFETY: By the caller.
+        unsafe {
+            (*sb).s_magic = MAGIC;
+            (*sb).s_blocksize = geo.block_size as c_ulong;
+            (*sb).s_blocksize_bits = geo.block_log;
+            (*sb).s_maxbytes = i64::MAX;
+            (*sb).s_max_links = MAX_LINKS;
+            (*sb).s_time_gran = 1;
+            (*sb).s_time_min = Timestamp::MIN;
+            (*sb).s_time_max = match geo.features.bigtime() {
+                true => Timestamp::BIGTIME_MAX,
+                false => Timestamp::LEGACY_MAX,
+            };
+            (*sb).s_iflags |= bindings::SB_I_CGROUPWB | bindings::SB_I_ALLOW_HSM;
+            (*sb).s_flags |= bindings::SB_I_VERSION;
+            bindings::set_posix_acl_flag(sb);
+            bindings::super_set_uuid(sb, geo.uuid.as_ptr(), geo.uuid.len() as c_uint);
+        }
+    }
+
+    /// What a mount has to know of the disk beyond the superblock: that the log is clean, and what
+    /// is free.
+    fn settle_mount(&self, mut mount: Pin<&mut Mount>) -> Result<(), Said> {
+        let (counters, unavailable) = counters::count(&mount).map_err(|error| {
+            let line = format_args!("the groups' headers cannot be read");
+            self.refuse(mount.errno(error), line)
+        })?;
+        mount.as_mut().set_counters(counters, unavailable);
+        Ok(())
+    }
+
+    /// Finds the root directory, and has the VFS take it.
+    ///
+    /// # Safety
+    ///
+    /// The super block is ours.
+    unsafe fn root(&self, info: &mut Super) -> Result<(), Said> {
+        let sb = self.sb.as_ptr();
+        let root = {
+            let mount = info.mount.as_deref().ok_or(EINVAL)?;
+            let number = mount.geometry().root_inode;
+            mount.inode(number, Want::File(Trust::Untrusted))
+        };
+        let result = root
+            .map_err(|error| self.refuse(error, format_args!("the root inode cannot be read")))
+            .and_then(|root| {
+                // SAFETY: The inode is whole and counted.
+                let mode = unsafe { (*root.as_vfs()).i_mode };
+                if u32::from(mode) & bindings::S_IFMT != bindings::S_IFDIR {
+                    return Err(self.refuse(
+                        EUCLEAN,
+                        format_args!("the root inode is not a directory"),
+                    ));
+                }
+                // SAFETY: The count becomes the dentry's, or is put.
+                let dentry =
+                    unsafe { bindings::d_make_root(ARef::into_raw(root).as_ref().as_vfs()) };
+                if dentry.is_null() {
+                    return Err(Said(ENOMEM));
+                }
+                // SAFETY: By the caller.
+                unsafe { (*sb).s_root = dentry };
+                Ok(())
+            });
+        if result.is_err() {
+            // Inodes point to the mount, and what the VFS keeps of them goes first.
+            // SAFETY: By the caller; no inode is in use.
+            unsafe { bindings::evict_inodes(sb) };
+            info.mount = None;
+        }
+        result
+    }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests to block devices.
+//!
+//! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
+
+use super::block_device::BlockDevice;
+use crate::rust::bindings;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+
+/// What a read is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Someone waits for it. Making the request sleeps where it must, and does not fail.
+    Needed,
+    /// Someone may want it soon. Making the request may fail, and so may the device when it is
+    /// busy.
+    Ahead,
+}
+
+/// Whoever is told that a request has ended.
+///
+/// # Safety
+///
+/// [`ended`](Completion::ended) must be fit for interrupt context.
+pub unsafe trait Completion {
+    /// The request has ended, well or with the device's error.
+    ///
+    /// # Safety
+    ///
+    /// `this` is what [`ReadBio::submit`] was given; this is called once for that.
+    unsafe fn ended(this: NonNull<Self>, result: Result);
+}
+
+/// A request to read metadata that is not yet under way.
+pub struct ReadBio(NonNull<bindings::bio>);
+
+impl ReadBio {
+    /// A request for memory in up to `segments` pages, from `sector` (of 512 bytes) on.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, if it is not needed.
+    pub fn new(device: BlockDevice, sector: u64, segments: u16, purpose: Purpose) -> Result<Self> {
+        let operation = bindings::req_op_REQ_OP_READ | bindings::REQ_META;
+        let (operation, flags) = match purpose {
+            Purpose::Needed => (operation, bindings::GFP_NOFS),
+            Purpose::Ahead => (operation | bindings::REQ_RAHEAD, bindings::GFP_READ_AHEAD),
+        };
+        // SAFETY: The device is open.
+        let raw = unsafe { bindings::bio_alloc(device.as_ptr(), segments, operation, flags) };
+        let raw = NonNull::new(raw).ok_or(ENOMEM)?;
+        // SAFETY: The request is ours.
+        unsafe { (*raw.as_ptr()).bi_iter.bi_sector = sector };
+        Ok(Self(raw))
+    }
+
+    /// Adds memory to read into; false if it does not fit any more, and then nothing was added.
+    ///
+    /// # Safety
+    ///
+    /// `memory` is `len` bytes from kmalloc, the page allocator or vmalloc, that no one else touches
+    /// until the request has ended.
+    #[must_use]
+    pub unsafe fn add(&mut self, memory: NonNull<u8>, len: u32) -> bool {
+        // SAFETY: The request is ours; the memory is by the caller.
+        unsafe { bindings::bio_add_memory(self.0.as_ptr(), memory.as_ptr().cast(), len) }
+    }
+
+    /// Sends it off.
+    ///
+    /// # Safety
+    ///
+    /// `completion` may be used from any thread until it has been told of the end.
+    pub unsafe fn submit<C: Completion>(self, completion: NonNull<C>) {
+        let raw = self.0.as_ptr();
+        core::mem::forget(self);
+        // SAFETY: The request is ours until it is submitted, and from then on `end_io`'s.
+        unsafe {
+            (*raw).bi_private = completion.as_ptr().cast();
+            (*raw).bi_end_io = Some(end_io::<C>);
+            bindings::submit_bio(raw);
+        }
+    }
+}
+
+/// Reads `len` bytes from `sector` (of 512 bytes) on, and waits for them.
+///
+/// # Errors
+///
+/// `ENOMEM`, `EIO` and what else the device says; `EINVAL` for more than 64 KiB.
+pub fn read_now(device: BlockDevice, sector: u64, len: usize) -> Result<KVVec<u8>> {
+    let mut memory = KVVec::from_elem(0, len, GFP_KERNEL)?;
+    let bytes = u32::try_from(len).ok().filter(|len| *len <= 1 << 16).ok_or(EINVAL)?;
+    let mut bio = ReadBio::new(device, sector, 17, Purpose::Needed)?;
+    let start = NonNull::new(memory.as_mut_ptr()).ok_or(EINVAL)?;
+    // SAFETY: The memory is ours, and stays until the request has ended below.
+    if !unsafe { bio.add(start, bytes) } {
+        return Err(EIO);
+    }
+    // SAFETY: The request is ours, before and after.
+    kernel::error::to_result(unsafe { bindings::submit_bio_wait(bio.0.as_ptr()) })?;
+    Ok(memory)
+}
+
+impl Drop for ReadBio {
+    fn drop(&mut self) {
+        // SAFETY: Not submitted, so it is ours to put.
+        unsafe { bindings::bio_put(self.0.as_ptr()) };
+    }
+}
+
+/// `bio.bi_end_io`.
+///
+/// # Safety
+///
+/// Called by the block layer, with a request that [`ReadBio::submit`] sent.
+unsafe extern "C" fn end_io<C: Completion>(bio: *mut bindings::bio) {
+    // SAFETY: By the caller; the request is ours again.
+    let (status, completion) = unsafe { ((*bio).bi_status, (*bio).bi_private) };
+    // SAFETY: As above.
+    unsafe { bindings::bio_put(bio) };
+    // SAFETY: Translates a status, any.
+    let result = kernel::error::to_result(unsafe { bindings::blk_status_to_errno(status) });
+    if let Some(completion) = NonNull::new(completion.cast::<C>()) {
+        // SAFETY: It is what `submit` was given, and a request ends once.
+        unsafe { C::ended(completion, result) };
+    }
+}
