@@ -18,7 +18,7 @@ from .uml import Uml
 TIMED_OUT, FAILED = 124, 125
 # Seconds that the machine may take for its last words once it is doomed, and
 # for the stacks of its tasks; so long without a word, and it has said them all.
-LAST_WORDS, STACKS, SILENCE = 8, 20, 2
+LAST_WORDS, STACKS, SILENCE = 40, 40, 3
 
 
 def say(text):
@@ -69,7 +69,9 @@ class Run:
 
     def hopeless(self):
         """Is it pointless to wait on?"""
-        return self.doomed_at is not None and time.monotonic() > self.doomed_at + LAST_WORDS
+        if self.doomed_at is None:
+            return False
+        return self.silent() or time.monotonic() > self.doomed_at + LAST_WORDS
 
 
 def write_initrd(plan, machine, path):

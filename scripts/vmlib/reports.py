@@ -7,12 +7,12 @@ import re
 # errors (an I/O error, a corrupt file system) are none of these.
 FIRST_LINE = re.compile(
     r"""(?x)
-      \bWARNING:\s
+      ^(?:\[[^]]*\]\s*)*WARNING:\s
     | \bBUG:\s | \bkernel\ BUG\ at | \bBUG\ \w+.*:\ (?:Objects|Poison|Right|Left|Redzone|Object|Wrong)
     | \bOops\b:? | \bKernel\ panic | \bgeneral\ protection\ fault
     | \bKASAN:\s | \bUBSAN:\s | \bKCSAN:\s
     | \bunreferenced\ object\ 0x
-    | \brefcount_t:\s | \blist_(?:add|del)\ corruption | \bODEBUG:\s
+    | \brefcount_t:\s | \blist_(?:add|del)\ corruption | \bODEBUG:\ (?!Out\ of|selftest|\d+\ of)
     | \bINFO:\ (?:possible\ |suspicious\ |trying\ to\ register\ |inconsistent\ lock)
     | \bsuspicious\ RCU\ usage
     | \bpossible\ (?:circular|recursive)\ locking
