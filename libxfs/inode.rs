@@ -19,6 +19,7 @@ use super::{
             Dinode, FileType, ForkFormat, InodeCore,
         },
         kind::Kind,
+        symlink,
         units::InodeNumber,
     },
     ialloc,
@@ -346,8 +347,10 @@ fn local_data<'a>(
         .ok()
         .and_then(|size| fork.get(..size))
         .ok_or(Fault::corrupt("dinode", "di_size"))?;
-    if core.file_type() == Some(FileType::Directory) {
-        dir::shortform::verify(geo, content)?;
+    match core.file_type() {
+        Some(FileType::Directory) => dir::shortform::verify(geo, content)?,
+        Some(FileType::Symlink) => symlink::verify_local(content)?,
+        _ => {}
     }
     Ok(content)
 }

@@ -1,182 +1,212 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is free in the realtime section.
+//! The realtime section: its files, and what they tell.
 //!
-//! A bitmap and a summary are files of the metadata; their inodes come from the superblock, or with
-//! groups from the [metadata directory tree](super::metadir). Functions here take the inode with
-//! its mappings [loaded](Inode::load_extents).
+//! Without groups there are two files, the bitmap and the summary of free realtime extents, which
+//! the superblock names. With groups each group has its own two, and those that root its B+trees of
+//! owners and of shared extents; they lie in the
+//! [metadata directory tree](super::metadir) under `rtgroups`.
+
+mod free;
+
+pub use free::{free_runs, is_free, summary, FreeRun, FreeRuns};
 
 use super::{
-    bmap,
+    btree::Cursor,
     error::{Error, Result},
-    extents::{Mapping, State},
     format::{
+        btree::{RtRefcount, RtRmap},
         fault::Fault,
+        geometry::Geometry,
+        inode::{ForkFormat, MetaType},
         kind::Kind,
-        rt::{self, RtFile, Words, WORD_BITS, WORD_BITS_LOG},
-        units::{FileBlock, RtExtent, RtGroup},
+        rt,
+        units::{RtBlock, RtGroup},
     },
-    inode::{Inode, WhichFork},
+    inode::{Fork, Inode},
+    metadir,
     store::{Device, Run, Store},
 };
+use core::fmt::{self, Write};
 
-/// Free realtime extents in a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FreeRun {
-    /// First of them, in its group where there are groups.
-    pub start: RtExtent,
-    /// How many.
-    pub len: u64,
+/// A file of the realtime section, or of one of its groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GroupFile {
+    /// A bit for each realtime extent.
+    Bitmap,
+    /// Counts of free runs.
+    Summary,
+    /// Owners.
+    Rmap,
+    /// Shared extents.
+    Refcount,
 }
 
-/// A block of a bitmap or a summary and where it was read from.
-struct RtBlockOf<S: Store> {
-    block: S::Block,
-    at: u64,
-    run: Run,
-}
+impl GroupFile {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Bitmap, Self::Summary, Self::Rmap, Self::Refcount];
 
-/// Reads block `at` of a bitmap or a summary.
-fn read_block<S: Store>(store: &S, inode: &Inode, file: RtFile, at: u64) -> Result<RtBlockOf<S>> {
-    let written = inode
-        .extents(WhichFork::Data)?
-        .get(FileBlock(at))
-        .and_then(|mapping: Mapping| mapping.trimmed(FileBlock(at), FileBlock(u64::MAX)))
-        .filter(|mapping| mapping.state == State::Normal);
-    let run = written
-        .and_then(|mapping| bmap::disk_addr(store.geometry(), Device::Data, mapping.start))
-        .map(|start| Run {
-            at: start,
-            len: store.geometry().basic_blocks_per_block(),
-        })
-        .ok_or(Error::inode(
-            Fault::corrupt("data fork", "hole"),
-            inode.number,
-        ))?;
-    let block = store.read(Device::Data, run, Kind::Rt(file))?;
-    Ok(RtBlockOf { block, at, run })
-}
-
-impl<S: Store> RtBlockOf<S> {
-    fn words(&self, store: &S, inode: &Inode, file: RtFile) -> Result<Words<'_>> {
-        Words::new(store.geometry(), &self.block, file, inode.number)
-            .map_err(|fault| Error::block(fault, Device::Data, self.run.at))
-    }
-}
-
-/// Free runs of a range of a bitmap, in order; made by [`free_runs`].
-pub struct FreeRuns<'a, S: Store> {
-    store: &'a S,
-    bitmap: &'a Inode,
-    at: u64,
-    end: u64,
-    held: Option<RtBlockOf<S>>,
-}
-
-/// The free runs among the realtime extents `from..end` of a bitmap, each trimmed to them; what
-/// lies past the bitmap's end is left out. `group` is the bitmap's group, where there are groups.
-///
-/// # Errors
-///
-/// `Invalid` for a group that is not there.
-pub fn free_runs<'a, S: Store>(
-    store: &'a S,
-    bitmap: &'a Inode,
-    group: Option<RtGroup>,
-    from: RtExtent,
-    end: RtExtent,
-) -> Result<FreeRuns<'a, S>> {
-    let extents = rt::extents_of(store.geometry(), group).ok_or(Error::Invalid)?;
-    Ok(FreeRuns {
-        store,
-        bitmap,
-        at: from.0,
-        end: end.0.min(extents),
-        held: None,
-    })
-}
-
-impl<S: Store> FreeRuns<'_, S> {
-    /// The next free run, `None` after the last.
-    ///
-    /// # Errors
-    ///
-    /// `Corrupt`, `Io`, `NoMemory`, `Interrupted`; `Invalid` if the inode's mappings were not
-    /// loaded.
-    #[allow(clippy::should_implement_trait)] // An iterator cannot be driven through errors.
-    pub fn next(&mut self) -> Result<Option<FreeRun>> {
-        let start = self.skip(false)?;
-        let end = self.skip(true)?;
-        Ok((start < end).then(|| FreeRun {
-            start: RtExtent(start),
-            len: end.saturating_sub(start),
-        }))
-    }
-
-    /// Goes on past all extents that are free, or that are not; returns where that ends.
-    fn skip(&mut self, free: bool) -> Result<u64> {
-        while self.at < self.end {
-            let (word, bit) = self.word()?;
-            // Bits from here on that differ from those to be skipped.
-            let others = if free { !word } else { word } >> bit;
-            let left = WORD_BITS.saturating_sub(bit);
-            let same = others.trailing_zeros().min(left);
-            self.at = self.at.saturating_add(u64::from(same)).min(self.end);
-            if same < left {
-                break;
-            }
+    /// Whether a file system of this shape has such files.
+    pub const fn is_present(self, geo: &Geometry) -> bool {
+        match self {
+            Self::Bitmap | Self::Summary => !geo.features.zoned(),
+            Self::Rmap => geo.features.metadir() && geo.features.rmapbt(),
+            Self::Refcount => geo.features.metadir() && geo.features.reflink(),
         }
-        Ok(self.at)
     }
 
-    /// The word that has the present bit, and the bit's index in it.
-    fn word(&mut self) -> Result<(u32, u32)> {
-        let (block, bit) = rt::bitmap_position(self.store.geometry(), RtExtent(self.at));
-        let held = match self.held.take().filter(|held| held.at == block) {
-            Some(held) => held,
-            None => {
-                if self.store.interrupted() {
-                    return Err(Error::Interrupted);
-                }
-                read_block(self.store, self.bitmap, RtFile::Bitmap, block)?
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Bitmap => "bitmap",
+            Self::Summary => "summary",
+            Self::Rmap => "rmap",
+            Self::Refcount => "refcount",
+        }
+    }
+
+    const fn meta_type(self) -> MetaType {
+        match self {
+            Self::Bitmap => MetaType::RtBitmap,
+            Self::Summary => MetaType::RtSummary,
+            Self::Rmap => MetaType::RtRmap,
+            Self::Refcount => MetaType::RtRefcount,
+        }
+    }
+
+    const fn may_have(self, format: ForkFormat) -> bool {
+        match self {
+            Self::Bitmap | Self::Summary => {
+                matches!(format, ForkFormat::Extents | ForkFormat::Btree)
             }
-        };
-        let held = self.held.insert(held);
-        let word = held
-            .words(self.store, self.bitmap, RtFile::Bitmap)?
-            .get((bit >> WORD_BITS_LOG) as usize)
-            .ok_or(Error::Invalid)?;
-        Ok((word, bit as u32 & WORD_BITS.saturating_sub(1)))
+            Self::Rmap | Self::Refcount => matches!(format, ForkFormat::MetaBtree),
+        }
     }
 }
 
-/// Whether all realtime extents `from..end` are free.
-///
-/// # Errors
-///
-/// As [`free_runs`] and [`FreeRuns::next`].
-pub fn is_free<S: Store>(
-    store: &S,
-    bitmap: &Inode,
-    group: Option<RtGroup>,
-    from: RtExtent,
-    end: RtExtent,
-) -> Result<bool> {
-    let first = free_runs(store, bitmap, group, from, end)?.next()?;
-    Ok(from >= end
-        || first.is_some_and(|run| run.start == from && Some(run.len) == end.distance_from(from)))
+/// A file's name: the group's number, a dot, and what it is. No longer than 10 digits, the dot and
+/// `refcount`.
+#[derive(Default)]
+struct FileName {
+    bytes: [u8; 24],
+    len: usize,
 }
 
-/// Free runs of 2^`level` to 2^(`level` + 1) - 1 realtime extents that start in block `block` of
-/// the bitmap, as the summary counts them.
+impl FileName {
+    fn new(group: RtGroup, file: GroupFile) -> Self {
+        let mut name = Self::default();
+        // There is room for the longest.
+        let _ = write!(name, "{group}.{}", file.suffix());
+        name
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Write for FileName {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len.checked_add(text.len()).ok_or(fmt::Error)?;
+        self.bytes
+            .get_mut(self.len..end)
+            .ok_or(fmt::Error)?
+            .copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
+/// Opens a file of a group or, with no group, of the whole section. Its mappings are loaded.
 ///
 /// # Errors
 ///
-/// `Invalid` for a count that no summary has; `Corrupt`, `Io`, `NoMemory`.
-pub fn summary<S: Store>(store: &S, summary: &Inode, level: u32, block: u64) -> Result<u32> {
-    let (at, index) = rt::summary_position(store.geometry(), level, block).ok_or(Error::Invalid)?;
-    read_block(store, summary, RtFile::Summary, at)?
-        .words(store, summary, RtFile::Summary)?
-        .get(index as usize)
-        .ok_or(Error::Invalid)
+/// `NotFound` where there is no such file: see [`GroupFile::is_present`]; `Invalid` for a group
+/// that is not there, or none where there are groups; `Corrupt`, `Io`, `NoMemory`, `Interrupted`.
+pub fn open<S: Store>(store: &S, group: Option<RtGroup>, file: GroupFile) -> Result<Inode> {
+    let geo = store.geometry();
+    if !file.is_present(geo) {
+        return Err(Error::NotFound);
+    }
+    let inode = match group {
+        Some(group) => {
+            if group.0 >= geo.rt_group_count {
+                return Err(Error::Invalid);
+            }
+            let name = FileName::new(group, file);
+            metadir::lookup(store, &[b"rtgroups"], name.as_bytes(), file.meta_type())?
+        }
+        None if geo.features.metadir() => return Err(Error::Invalid),
+        None => {
+            let number = match file {
+                GroupFile::Bitmap => geo.rt_bitmap_inode,
+                GroupFile::Summary => geo.rt_summary_inode,
+                GroupFile::Rmap | GroupFile::Refcount => None,
+            };
+            metadir::read_inode(store, number.ok_or(Error::NotFound)?, file.meta_type())?
+        }
+    };
+    let corrupt = |field| Error::inode(Fault::corrupt("metadata inode", field), inode.number);
+    if !file.may_have(inode.data.format()) {
+        return Err(corrupt("di_format"));
+    }
+    // The project says which group it is.
+    if inode.core.projid != group.map_or(0, RtGroup::get) {
+        return Err(corrupt("di_projid"));
+    }
+    Ok(inode)
+}
+
+/// A cursor over the owners of a realtime group's blocks, of the group's file
+/// [`GroupFile::Rmap`].
+///
+/// # Errors
+///
+/// `Invalid` for another file; `Corrupt` when the root breaks a rule.
+pub fn rmap<'a, S: Store>(
+    store: &'a S,
+    group: RtGroup,
+    inode: &'a Inode,
+) -> Result<Cursor<'a, S, RtRmap>> {
+    let fork = meta_root(inode, MetaType::RtRmap)?;
+    Cursor::in_fork(store, inode.number, group, fork)
+}
+
+/// A cursor over the shared extents of a realtime group, of the group's file
+/// [`GroupFile::Refcount`].
+///
+/// # Errors
+///
+/// `Invalid` for another file; `Corrupt` when the root breaks a rule.
+pub fn refcount<'a, S: Store>(
+    store: &'a S,
+    group: RtGroup,
+    inode: &'a Inode,
+) -> Result<Cursor<'a, S, RtRefcount>> {
+    let fork = meta_root(inode, MetaType::RtRefcount)?;
+    Cursor::in_fork(store, inode.number, group, fork)
+}
+
+fn meta_root(inode: &Inode, meta_type: MetaType) -> Result<&[u8]> {
+    match &inode.data {
+        Fork::Meta(root) if inode.core.metatype == meta_type => Ok(root),
+        _ => Err(Error::Invalid),
+    }
+}
+
+/// Reads the realtime superblock, if there is one, and sees that it is of this file system: the
+/// right device was given.
+///
+/// # Errors
+///
+/// `Corrupt`, `Io`, `NoMemory`.
+pub fn check_superblock<S: Store>(store: &S) -> Result {
+    let geo = store.geometry();
+    if !rt::has_superblock(geo) {
+        return Ok(());
+    }
+    let at = geo.rt_block_addr(RtBlock(0)).ok_or(Error::Invalid)?;
+    let len = geo.basic_blocks_per_block();
+    store
+        .read(Device::Realtime, Run { at, len }, Kind::RtSuperblock)
+        .map(|_| ())
 }

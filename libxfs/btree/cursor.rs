@@ -52,6 +52,8 @@ pub struct Cursor<'a, S: Store, T: Tree> {
     root: Root<'a, T::Pointer>,
     levels: usize,
     path: [Step<S::Block, T::Pointer>; MAX_LEVELS],
+    /// Whether there is a path. A root in an inode is always at hand, so blocks alone do not tell.
+    placed: bool,
 }
 
 impl<'a, S: Store, T: Tree<Pointer = AgBlock, Scope = AgNumber>> Cursor<'a, S, T> {
@@ -111,6 +113,7 @@ impl<'a, S: Store, T: Tree> Cursor<'a, S, T> {
                 pointer: None,
                 index: 0,
             }),
+            placed: false,
         })
     }
 
@@ -168,11 +171,11 @@ impl<'a, S: Store, T: Tree> Cursor<'a, S, T> {
 
     fn is_loaded(&self, level: usize) -> bool {
         let in_fork = matches!(self.root, Root::Fork(_)) && level == self.top();
-        in_fork
-            || self
-                .path
-                .get(level)
-                .is_some_and(|step| step.block.is_some())
+        let in_path = self
+            .path
+            .get(level)
+            .is_some_and(|step| step.block.is_some());
+        self.placed && (in_fork || in_path)
     }
 
     /// Drops the path: the cursor stands nowhere, and holds nothing.
@@ -182,6 +185,7 @@ impl<'a, S: Store, T: Tree> Cursor<'a, S, T> {
             step.pointer = None;
             step.index = 0;
         }
+        self.placed = false;
     }
 
     fn run(&self, at: DiskAddr) -> Run {
@@ -231,6 +235,7 @@ impl<'a, S: Store, T: Tree> Cursor<'a, S, T> {
     /// Puts the root into the path.
     pub(super) fn load_root(&mut self) -> Result {
         self.reset();
+        self.placed = true;
         match self.root {
             Root::Block(pointer) => {
                 self.load(self.top(), pointer)?;
