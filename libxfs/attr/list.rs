@@ -202,7 +202,7 @@ fn list_short(
     // Finds the cursor's place: the entry of its hash with as many before it as it says, or the
     // first one behind that hash.
     let mut same = 0u32;
-    let start = sorted.iter().position(|&(hash, _)| {
+    let start = sorted.iter().position(|&(hash, ..)| {
         if hash.0 != cursor.hash {
             return hash.0 > cursor.hash;
         }
@@ -213,7 +213,7 @@ fn list_short(
     let Some(start) = start else {
         return Ok(());
     };
-    for (hash, attr) in sorted.iter().skip(start) {
+    for (hash, _, attr) in sorted.iter().skip(start) {
         if cursor.hash != hash.0 {
             cursor.hash = hash.0;
             cursor.offset = 0;
@@ -230,15 +230,14 @@ fn list_short(
 fn sorted<'a>(
     short: &ShortForm<'a>,
     corrupt: impl Fn(Fault) -> Error,
-) -> Result<KVec<(NameHash, ShortAttr<'a>)>> {
+) -> Result<KVec<(NameHash, usize, ShortAttr<'a>)>> {
     let mut sorted = KVec::with_capacity(usize::from(short.count()), GFP_KERNEL)?;
-    for attr in short.iter() {
+    for (place, attr) in short.iter().enumerate() {
         let attr = attr.map_err(&corrupt)?;
         let hash = hash_of(attr.flags.namespace(), attr.name, attr.value);
-        sorted.push((hash, attr), GFP_KERNEL)?;
+        sorted.push((hash, place, attr), GFP_KERNEL)?;
     }
-    // Names lie one behind the other, so their addresses tell how they lie.
-    sorted.sort_unstable_by_key(|(hash, attr)| (*hash, attr.name.as_ptr() as usize));
+    sorted.sort_unstable_by_key(|(hash, place, _)| (*hash, *place));
     Ok(sorted)
 }
 

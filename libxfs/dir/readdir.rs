@@ -23,9 +23,11 @@ use crate::libxfs::{
         kind::Kind,
         units::{FileBlock, InodeNumber},
     },
-    inode::Inode,
+    inode::{Inode, WhichFork},
     store::Store,
 };
+use core::ops::Deref;
+use kernel::alloc::{flags::GFP_KERNEL, KVec};
 
 /// Most bytes that are read ahead, whatever room the caller says it has.
 const MAX_READ_AHEAD: u64 = 1 << 20;
@@ -43,51 +45,76 @@ pub struct DirEntry<'a> {
     pub name: &'a [u8],
 }
 
-/// Lists `dir` from `*position` on (0: from the start) until `emit` declines an entry by
+/// Lists a directory from `*position` on (0: from the start) until `emit` declines an entry by
 /// returning false, or all are listed. `*position` is left at the entry that was declined, else
 /// behind the last one; after an error too, so that what was emitted before it counts.
 ///
 /// `room` is about how many bytes of entries the caller can take; blocks are read ahead for as
-/// much. `emit` runs while a block is held.
+/// much.
 ///
-/// The caller keeps the directory from changing.
+/// `emit` may fault on user space's memory, and such a fault may need the lock that keeps an inode's
+/// fork from changing. So `lock` is called for each block, and what it gives is dropped before
+/// `emit` runs; a block is held then, and nothing else. That the directory as a whole does not
+/// change meanwhile is the caller's to see to.
 ///
 /// # Errors
 ///
-/// `Corrupt`, `Unsupported` for what is no directory, `Interrupted`, and those of the store.
-pub fn readdir<S, F>(
+/// Those of `lock`; `Corrupt`, `Unsupported` for what is no directory, `Invalid` when the fork's
+/// mappings were not loaded, `Interrupted`, `NoMemory`, and those of the store.
+pub fn readdir<S, L, G, F>(
     store: &S,
-    dir: &Inode,
+    mut lock: L,
     position: &mut u64,
     room: usize,
     mut emit: F,
 ) -> Result<()>
 where
     S: Store,
+    L: FnMut() -> Result<G>,
+    G: Deref<Target = Inode>,
     F: FnMut(&DirEntry<'_>) -> bool,
 {
-    let geo = DirGeometry::new(store.geometry());
     // What no entry's position can be is past them all.
     let Ok(start) = u32::try_from(*position) else {
         return Ok(());
     };
     let start = DataPtr(start);
-    match Form::of(store.geometry(), dir)? {
-        Form::Short(short) => list_short(geo, dir, &short, start, position, &mut emit),
-        Form::Block(fork) => list_block(store, geo, &fork, start, position, &mut emit),
-        Form::Leaf(fork) | Form::Node(fork) => {
+    let geo = DirGeometry::new(store.geometry());
+    let dir = lock()?;
+    let number = dir.number;
+    match Form::of(store.geometry(), &dir)? {
+        Form::Short(_) => {
+            if geo.split(start).0 > DirBlock(0) {
+                return Ok(());
+            }
+            let mut copy = KVec::new();
+            copy.extend_from_slice(dir.data.local().unwrap_or_default(), GFP_KERNEL)?;
+            drop(dir);
+            let short = ShortForm::view(&copy).map_err(|fault| Error::inode(fault, number))?;
+            list_short(geo, number, &short, start, position, &mut emit)
+        }
+        Form::Block(fork) => {
+            if geo.split(start).0 > DirBlock(0) {
+                return Ok(());
+            }
+            let held = fork.read(store, geo.file_block(DirBlock(0)), Kind::DirBlock)?;
+            drop(dir);
+            list_block(geo, number, &held, start, position, &mut emit)
+        }
+        Form::Leaf(_) | Form::Node(_) => {
+            drop(dir);
             if start.0 == u32::MAX {
                 return Ok(());
             }
             let mut walk = DataWalk {
                 store,
                 geo,
-                fork,
+                owner: number,
                 byte: start.byte(),
                 ahead: FileBlock(0),
                 room: room as u64,
             };
-            let result = walk.list(position, &mut emit);
+            let result = walk.list(&mut lock, position, &mut emit);
             *position = DataPtr::from_byte(walk.byte).cookie();
             result
         }
@@ -112,22 +139,19 @@ fn end_of_first(geo: DirGeometry) -> u64 {
 
 fn list_short(
     geo: DirGeometry,
-    dir: &Inode,
+    dir: InodeNumber,
     short: &ShortForm<'_>,
     start: DataPtr,
     position: &mut u64,
     emit: &mut dyn FnMut(&DirEntry<'_>) -> bool,
 ) -> Result<()> {
-    if geo.split(start).0 > DirBlock(0) {
-        return Ok(());
-    }
     let mut give = |at: DataPtr, inode, ftype, name: &[u8]| -> Result<bool> {
         if start > at {
             return Ok(true);
         }
         *position = at.cookie();
         if !name_is_valid(name) {
-            return Err(Error::inode(Fault::corrupt("dir3 sf", "name"), dir.number));
+            return Err(Error::inode(Fault::corrupt("dir3 sf", "name"), dir));
         }
         Ok(emit(&DirEntry {
             position: at.cookie(),
@@ -136,13 +160,13 @@ fn list_short(
             name,
         }))
     };
-    let go_on = give(geo.dot(), dir.number, FileType::Directory, b".")?
+    let go_on = give(geo.dot(), dir, FileType::Directory, b".")?
         && give(geo.dotdot(), short.parent(), FileType::Directory, b"..")?;
     if !go_on {
         return Ok(());
     }
     for entry in short.iter() {
-        let entry = entry.map_err(|fault| Error::inode(fault, dir.number))?;
+        let entry = entry.map_err(|fault| Error::inode(fault, dir))?;
         let at = geo.pointer(DirBlock(0), entry.offset);
         if !give(at, entry.inode, entry.ftype, entry.name)? {
             return Ok(());
@@ -211,25 +235,18 @@ fn skip_to(records: &mut Records<'_>, offset: u32) -> core::result::Result<(), F
     Ok(())
 }
 
-fn list_block<S: Store>(
-    store: &S,
+fn list_block<B: Deref<Target = [u8]>>(
     geo: DirGeometry,
-    fork: &NameFork<'_>,
+    dir: InodeNumber,
+    held: &Held<B>,
     start: DataPtr,
     position: &mut u64,
     emit: &mut dyn FnMut(&DirEntry<'_>) -> bool,
 ) -> Result<()> {
     let (number, wanted) = geo.split(start);
-    if number > DirBlock(0) {
-        return Ok(());
-    }
-    let held = fork.read(store, geo.file_block(number), Kind::DirBlock)?;
     let mut list = || {
         let (block, _) = DataBlock::view_block(&held.block)?;
-        block
-            .header
-            .block
-            .check_owner(fork.owner, block.structure())?;
+        block.header.block.check_owner(dir, block.structure())?;
         let mut records = block.records();
         skip_to(&mut records, wanted)?;
         let mut offset = 0;
@@ -253,7 +270,8 @@ fn list_block<S: Store>(
 struct DataWalk<'a, S: Store> {
     store: &'a S,
     geo: DirGeometry,
-    fork: NameFork<'a>,
+    /// The directory.
+    owner: InodeNumber,
     /// Where the listing stands, as a byte of the fork.
     byte: u64,
     /// File block from which nothing was read ahead yet.
@@ -263,12 +281,26 @@ struct DataWalk<'a, S: Store> {
 }
 
 impl<S: Store> DataWalk<'_, S> {
-    fn list(
+    fn list<L, G>(
         &mut self,
+        lock: &mut L,
         position: &mut u64,
         emit: &mut dyn FnMut(&DirEntry<'_>) -> bool,
-    ) -> Result<()> {
-        while let Some((number, held)) = self.next_block()? {
+    ) -> Result<()>
+    where
+        L: FnMut() -> Result<G>,
+        G: Deref<Target = Inode>,
+    {
+        loop {
+            let next = {
+                let dir = lock()?;
+                let map = dir.extents(WhichFork::Data)?;
+                let fork = NameFork::directory(self.store.geometry(), self.owner, map);
+                self.next_block(&fork)?
+            };
+            let Some((number, held)) = next else {
+                return Ok(());
+            };
             if self.list_in(number, &held, position, emit)? == BlockEnd::Declined {
                 return Ok(());
             }
@@ -277,34 +309,33 @@ impl<S: Store> DataWalk<'_, S> {
                 return Err(Error::Interrupted);
             }
         }
-        Ok(())
     }
 
     /// Reads the data block in which the listing goes on, and asks for those behind it. Holes are
     /// where a block was that became empty.
-    fn next_block(&mut self) -> Result<Option<(DirBlock, Held<S::Block>)>> {
+    fn next_block(&mut self, fork: &NameFork<'_>) -> Result<Option<(DirBlock, Held<S::Block>)>> {
         if self.byte >= SECTION_SIZE {
             return Ok(None);
         }
         let (number, _) = self.geo.split_byte(self.byte);
-        let Some(number) = self.mapped_from(number) else {
+        let Some(number) = self.mapped_from(fork, number) else {
             return Ok(None);
         };
         self.byte = self.byte.max(self.geo.byte(number, 0));
         let at = self.geo.file_block(number);
-        let held = self.fork.read(self.store, at, Kind::DirData)?;
-        self.read_ahead(number);
+        let held = fork.read(self.store, at, Kind::DirData)?;
+        self.read_ahead(fork, number);
         Ok(Some((number, held)))
     }
 
     /// The first directory block from `number` on of which something is mapped.
-    fn mapped_from(&self, number: DirBlock) -> Option<DirBlock> {
+    fn mapped_from(&self, fork: &NameFork<'_>, number: DirBlock) -> Option<DirBlock> {
         let from = self.geo.file_block(number);
-        let mapping = self.fork.map().lookup(from)?;
+        let mapping = fork.map().lookup(from)?;
         self.geo.dir_block(mapping.offset.max(from))
     }
 
-    fn read_ahead(&mut self, number: DirBlock) {
+    fn read_ahead(&mut self, fork: &NameFork<'_>, number: DirBlock) {
         let each = u64::from(self.geo.block_size());
         let window = self.room.min(MAX_READ_AHEAD).saturating_add(each);
         let end = self
@@ -312,17 +343,19 @@ impl<S: Store> DataWalk<'_, S> {
             .byte(number, 0)
             .saturating_add(each)
             .saturating_add(window);
-        let mut next = DirBlock(number.0.saturating_add(1));
-        while let Some(block) = self.mapped_from(next) {
+        // What was asked for already need not be looked up again.
+        let behind = DirBlock(number.0.saturating_add(1));
+        let mut next = self
+            .geo
+            .dir_block(self.ahead)
+            .map_or(behind, |ahead| ahead.max(behind));
+        while let Some(block) = self.mapped_from(fork, next) {
             if self.geo.byte(block, 0) >= end {
                 break;
             }
-            let at = self.geo.file_block(block);
-            if at >= self.ahead {
-                self.fork.read_ahead(self.store, at, Kind::DirData);
-                self.ahead = FileBlock(at.0.saturating_add(1));
-            }
+            fork.read_ahead(self.store, self.geo.file_block(block), Kind::DirData);
             next = DirBlock(block.0.saturating_add(1));
+            self.ahead = self.geo.file_block(next);
         }
     }
 
@@ -340,7 +373,7 @@ impl<S: Store> DataWalk<'_, S> {
             block
                 .header
                 .block
-                .check_owner(self.fork.owner, block.structure())?;
+                .check_owner(self.owner, block.structure())?;
             let mut records = block.records();
             skip_to(&mut records, wanted)?;
             list_records(

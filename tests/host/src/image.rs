@@ -18,7 +18,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     fs::File,
-    io,
+    io::{self, Seek, SeekFrom},
     ops::Deref,
     os::unix::fs::FileExt,
     path::Path,
@@ -48,8 +48,9 @@ pub struct FileDisk {
 impl FileDisk {
     /// Opens the file for reading.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let size = file.metadata()?.len();
+        let mut file = File::open(path)?;
+        // A block device's length is found in no other way.
+        let size = file.seek(SeekFrom::End(0))?;
         Ok(Self { file, size })
     }
 }

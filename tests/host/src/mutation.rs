@@ -8,10 +8,10 @@
 pub mod layout;
 
 use crate::{
-    image::{Disk, Disks, Overlay},
+    image::{Disk, Disks, ImageStore, Overlay},
     libxfs::{
         format::{crc, units::BASIC_BLOCK_SIZE},
-        store::{Device, Run},
+        store::{Device, Run, Store},
     },
 };
 use layout::{Extent, Field, Layout};
@@ -131,6 +131,24 @@ impl Catalogue {
         Ok(Self {
             kinds: kinds.into_values().collect(),
         })
+    }
+
+    /// All structures that `walk` reads.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disks.
+    pub fn of_walk<R>(store: &ImageStore, walk: impl FnOnce(&ImageStore) -> R) -> io::Result<Self> {
+        store.record();
+        walk(store);
+        let geo = store.geometry();
+        let recorded = store.recorded();
+        Self::new(
+            store.disks(),
+            geo.block_size as usize,
+            geo.inode_size as usize,
+            recorded.iter().map(|(device, runs)| (*device, &runs[..])),
+        )
     }
 
     /// The structures, kind by kind.

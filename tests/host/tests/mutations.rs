@@ -11,9 +11,8 @@ use std::{
 use xfs_host::{
     fixture::{named, Image},
     image::ImageStore,
-    libxfs::store::Store,
     mutation::{Catalogue, Mutable, Seeded},
-    walk::walk,
+    walk::{walk, Report},
 };
 
 /// Shapes whose structures are mutated: every kind of structure, small and large blocks.
@@ -47,19 +46,10 @@ fn a_walk_of_any_mutated_image_ends_without_a_panic() {
         let image = Image::small(named(name));
         let disks = image.disks();
         let store = ImageStore::open(disks.clone()).unwrap();
-        store.record();
-        let clean = walk(&store);
+        let mut clean = Report::default();
+        let catalogue = Catalogue::of_walk(&store, |store| clean = walk(store)).unwrap();
         assert!(clean.is_clean(), "{name}:\n{clean}");
         let reads = store.reads();
-        let geo = store.geometry();
-        let recorded = store.recorded();
-        let catalogue = Catalogue::new(
-            &disks,
-            geo.block_size as usize,
-            geo.inode_size as usize,
-            recorded.iter().map(|(device, runs)| (*device, &runs[..])),
-        )
-        .unwrap();
         for seed in 0..rounds() {
             let mut changed = Mutable::new(&disks);
             let mutation = catalogue

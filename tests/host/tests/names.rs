@@ -77,18 +77,24 @@ fn list_some(
     most: usize,
 ) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::new();
-    dir::readdir(store, dir, position, 32768, |entry| {
-        if entries.len() == most {
-            return false;
-        }
-        entries.push(Entry {
-            position: entry.position,
-            inode: entry.inode,
-            ftype: entry.ftype,
-            name: entry.name.to_vec(),
-        });
-        true
-    })?;
+    dir::readdir(
+        store,
+        || Ok(dir),
+        position,
+        32768,
+        |entry| {
+            if entries.len() == most {
+                return false;
+            }
+            entries.push(Entry {
+                position: entry.position,
+                inode: entry.inode,
+                ftype: entry.ftype,
+                name: entry.name.to_vec(),
+            });
+            true
+        },
+    )?;
     Ok(entries)
 }
 

@@ -34,10 +34,16 @@ const SMALL: Plan = Plan {
 fn list(store: &ImageStore, dir: &Inode) -> Vec<Name> {
     let mut names = Vec::new();
     let mut position = 0;
-    dir::readdir(store, dir, &mut position, 4096, |entry| {
-        names.push((entry.name.to_vec(), entry.inode));
-        true
-    })
+    dir::readdir(
+        store,
+        || Ok(dir),
+        &mut position,
+        4096,
+        |entry| {
+            names.push((entry.name.to_vec(), entry.inode));
+            true
+        },
+    )
     .unwrap();
     names
 }
@@ -198,7 +204,7 @@ fn blocks_of_another_inode_are_refused() {
         let error = dir::lookup(&store, &dir, b".").unwrap_err();
         assert_eq!(fault(error).field, "owner");
         if place == FileBlock(0) {
-            let error = dir::readdir(&store, &dir, &mut 0, 4096, |_| true).unwrap_err();
+            let error = dir::readdir(&store, || Ok(&dir), &mut 0, 4096, |_| true).unwrap_err();
             assert_eq!(fault(error).field, "owner");
         }
     }
@@ -224,10 +230,16 @@ fn a_damaged_block_leaves_the_others_readable() {
     let mut listed = BTreeSet::new();
     let mut position = 0;
     let mut take = |position: &mut u64| {
-        dir::readdir(&store, &dir, position, 4096, |entry| {
-            listed.insert(entry.name.to_vec());
-            true
-        })
+        dir::readdir(
+            &store,
+            || Ok(&dir),
+            position,
+            4096,
+            |entry| {
+                listed.insert(entry.name.to_vec());
+                true
+            },
+        )
     };
     let error = take(&mut position).unwrap_err();
     assert!(error.is_checksum());
@@ -440,7 +452,7 @@ fn no_change_of_a_block_makes_a_walk_panic_or_loop() {
             assert!(!store.exhausted(), "round {round}");
         }
         store.set_budget(5_000);
-        let _ = dir::readdir(&store, &dir, &mut 0, 4096, |_| true);
+        let _ = dir::readdir(&store, || Ok(&dir), &mut 0, 4096, |_| true);
         assert!(!store.exhausted(), "round {round}");
         let _: InodeNumber = dir.number;
     }

@@ -30,19 +30,25 @@ impl<S: Store> Walk<'_, S> {
         for round in 1.. {
             let mut room = 2 * round;
             let before = entries.len();
-            dir::readdir(self.store, directory, &mut position, 1 << 15, |entry| {
-                if room == 0 {
-                    return false;
-                }
-                room -= 1;
-                entries.push(Entry {
-                    position: entry.position,
-                    inode: entry.inode,
-                    ftype: entry.ftype,
-                    name: entry.name.to_vec(),
-                });
-                true
-            })?;
+            dir::readdir(
+                self.store,
+                || Ok(directory),
+                &mut position,
+                1 << 15,
+                |entry| {
+                    if room == 0 {
+                        return false;
+                    }
+                    room -= 1;
+                    entries.push(Entry {
+                        position: entry.position,
+                        inode: entry.inode,
+                        ftype: entry.ftype,
+                        name: entry.name.to_vec(),
+                    });
+                    true
+                },
+            )?;
             if entries.len() == before {
                 break;
             }
