@@ -238,7 +238,9 @@ unsafe extern "C" fn get_tree(fc: *mut bindings::fs_context) -> c_int {
             &Prefix::new(None),
             format_args!("read-write mounts are not supported yet: mount with -o ro"),
         );
-        return EROFS.to_errno();
+        // Not EROFS: mount(8) takes that for a device that cannot be written, and tries again
+        // read-only without a word of this.
+        return EOPNOTSUPP.to_errno();
     }
     // SAFETY: By the caller.
     unsafe { bindings::get_tree_bdev(fc, Some(fill_super)) }

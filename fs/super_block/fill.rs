@@ -22,19 +22,27 @@ use crate::{
         uuids, //
     },
     libxfs::{
+        self,
         format::{
             fault::FaultKind,
             geometry::Geometry,
             inode::time::Timestamp,
+            kind::Kind,
             sb::{
                 self,
                 Counters,
                 DiskSuperblock,
                 Refusal, //
             },
+            units::RtBlock, //
         },
         inode::Trust,
-        store::Device, //
+        log,
+        store::{
+            Device,
+            Run,
+            Store, //
+        },
     },
     rust::{
         bindings,
@@ -157,12 +165,12 @@ impl Filling {
             BlockDevice::from_raw(NonNull::new((*sb).s_bdev).ok_or(EINVAL)?)
         };
         // SAFETY: The super block lives until after `info`, which holds the devices.
-        let (log, realtime) = unsafe { self.open_devices(info, &options, data) }?;
+        let (log_device, realtime) = unsafe { self.open_devices(info, &options, data) }?;
 
         let admission = sb::Mount {
             read_only: self.context.is_read_only(),
             no_recovery: options.no_recovery,
-            log_device: log.is_some(),
+            log_device: log_device.is_some(),
             rt_device: realtime.is_some(),
             device_sector_size: data.logical_block_size(),
             // SAFETY: Computes a number.
@@ -172,7 +180,6 @@ impl Filling {
         let in_force = options
             .settle(&geometry)
             .map_err(|fault| self.refuse(EINVAL, format_args!("{fault}")))?;
-        self.check_sizes(&geometry, data, log, realtime)?;
         self.check_discard(&mut options, data);
         self.check_dax(&mut options);
         if !options.no_uuid {
@@ -201,7 +208,9 @@ impl Filling {
         };
         let devices = Devices {
             data: cache(Device::Data, data)?,
-            log: log.map(|log| cache(Device::Log, log)).transpose()?,
+            log: log_device
+                .map(|log| cache(Device::Log, log))
+                .transpose()?,
             realtime: realtime.map(|rt| cache(Device::Realtime, rt)).transpose()?,
         };
         let mount = info.mount.insert(Mount::new(Parts {
@@ -304,44 +313,6 @@ impl Filling {
         ))
     }
 
-    /// Holds the sizes that the superblock tells against those of the devices.
-    fn check_sizes(
-        &self,
-        geo: &Geometry,
-        data: BlockDevice,
-        log: Option<BlockDevice>,
-        realtime: Option<BlockDevice>,
-    ) -> Result<(), Said> {
-        let log_blocks = u64::from(geo.log_blocks);
-        for (name, device, blocks) in [
-            ("data", Some(data), self.data_end(geo)),
-            ("log", log, log_blocks),
-            ("realtime", realtime, geo.rt_blocks),
-        ] {
-            let Some(device) = device else { continue };
-            let wanted = blocks.saturating_mul(u64::from(geo.basic_blocks_per_block()));
-            if wanted > device.sectors() {
-                return Err(self.refuse(
-                    EIO,
-                    format_args!(
-                        "the {name} device has {} sectors, the file system wants {wanted}",
-                        device.sectors()
-                    ),
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Blocks of the data device that the file system uses: its own, and an internal realtime
-    /// section behind them.
-    fn data_end(&self, geo: &Geometry) -> u64 {
-        match geo.rt_start {
-            0 => geo.data_blocks,
-            start => geo.data_blocks.max(start.saturating_add(geo.rt_blocks)),
-        }
-    }
-
     fn check_discard(&self, options: &mut Options, data: BlockDevice) {
         if options.discard && !data.can_discard() {
             self.prefix.print(
@@ -404,9 +375,46 @@ impl Filling {
         }
     }
 
-    /// What a mount has to know of the disk beyond the superblock: that the log is clean, and what
-    /// is free.
+    /// What a mount has to know of the disk beyond the superblock: that the devices are long
+    /// enough, that the log is clean, and what is free.
     fn settle_mount(&self, mut mount: Pin<&mut Mount>) -> Result<(), Said> {
+        libxfs::mount::check_sizes(&*mount).map_err(|_| {
+            self.refuse(
+                EIO,
+                format_args!("the end of a device cannot be read: the file system is longer"),
+            )
+        })?;
+        if !mount.options().no_recovery {
+            let state = log::state(&*mount).map_err(|error| {
+                let error = mount.errno(error);
+                self.refuse(error, format_args!("the log cannot be read"))
+            })?;
+            if state == log::State::Dirty {
+                return Err(self.refuse(
+                    EROFS,
+                    format_args!(
+                        "the log is dirty and recovery is not supported yet: \
+                         mount with -o ro,norecovery to see what is in place"
+                    ),
+                ));
+            }
+        }
+        let geo = mount.geometry();
+        if geo.features.metadir() && geo.rt_blocks != 0 {
+            let run = Run {
+                at: geo.rt_block_addr(RtBlock(0)).ok_or(EINVAL)?,
+                len: geo.basic_blocks_per_block(),
+            };
+            mount
+                .read(Device::Realtime, run, Kind::RtSuperblock)
+                .map_err(|error| {
+                    let error = mount.errno(error);
+                    self.refuse(
+                        error,
+                        format_args!("the realtime device's superblock cannot be read"),
+                    )
+                })?;
+        }
         let (counters, unavailable) = counters::count(&mount).map_err(|error| {
             let line = format_args!("the groups' headers cannot be read");
             self.refuse(mount.errno(error), line)
