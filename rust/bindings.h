@@ -11,6 +11,7 @@
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/compat.h>
+#include <linux/crc32.h>
 #include <linux/exportfs.h>
 #include <linux/fiemap.h>
 #include <linux/fileattr.h>

@@ -149,3 +149,13 @@ impl Lsn {
 pub const BASIC_BLOCK_SIZE: u32 = 512;
 /// log2 of [`BASIC_BLOCK_SIZE`].
 pub const BASIC_BLOCK_LOG: u8 = 9;
+
+/// `n` over `by`, rounded up; `None` for a `by` of 0. The standard library's `div_ceil` panics there.
+#[inline]
+pub const fn div_up(n: u64, by: u64) -> Option<u64> {
+    match (n.checked_div(by), n.checked_rem(by)) {
+        (Some(whole), Some(0)) => Some(whole),
+        (Some(whole), Some(_)) => Some(whole.saturating_add(1)),
+        _ => None,
+    }
+}

@@ -4,6 +4,7 @@
 
 pub mod bio;
 pub mod block_device;
+pub mod crc32c;
 pub mod lru;
 pub mod message;
 pub mod nofs;

@@ -3,7 +3,7 @@
 //! How high a tree can grow when each block but the root is at least half full.
 
 use super::{block_capacity, Tree};
-use crate::libxfs::format::geometry::Geometry;
+use crate::libxfs::format::{geometry::Geometry, units::div_up};
 
 /// Fewest records of a leaf and fewest pointers of a node, root aside.
 fn least<T: Tree>(geo: &Geometry) -> (u64, u64) {
@@ -16,13 +16,13 @@ fn least<T: Tree>(geo: &Geometry) -> (u64, u64) {
 /// `root` pointers, that is one level, else `root` is 1.
 pub(super) fn for_records<T: Tree>(geo: &Geometry, records: u64, root: u64) -> u8 {
     let (leaf, node) = least::<T>(geo);
-    let mut blocks = records.div_ceil(leaf);
+    let mut blocks = div_up(records, leaf).unwrap_or(records);
     let mut levels = 1u8;
     while blocks > 1 {
         blocks = if blocks <= root {
             1
         } else {
-            blocks.div_ceil(node)
+            div_up(blocks, node).unwrap_or(1)
         };
         levels = levels.saturating_add(1);
     }

@@ -9,6 +9,7 @@ use crate::libxfs::format::{
     crc,
     fault::{self, Fault},
     geometry::Features,
+    units::div_up,
 };
 
 /// Bits of `sb_versionnum` that V5 always has: link counts of 32 bits, aligned inode chunks, log
@@ -263,7 +264,7 @@ fn check_realtime(sb: &DiskSuperblock) -> Result<(), Fault> {
     let bitmap = if features.zoned() {
         0
     } else {
-        covered.div_ceil(payload.saturating_mul(8).max(1))
+        div_up(covered, payload.saturating_mul(8)).unwrap_or(u64::MAX)
     };
     ensure(u64::from(sb.rbmblocks.get()) == bitmap, "rbmblocks")?;
     ensure(
@@ -284,8 +285,8 @@ fn check_realtime_groups(sb: &DiskSuperblock) -> Result<(), Fault> {
                 .is_some_and(|most| group <= most),
         "rgextents",
     )?;
-    let groups = sb.rextents.get().div_ceil(u64::from(group).max(1));
-    ensure(u64::from(sb.rgcount.get()) == groups, "rgcount")?;
+    let groups = div_up(sb.rextents.get(), u64::from(group));
+    ensure(Some(u64::from(sb.rgcount.get())) == groups, "rgcount")?;
     ensure(sb.rgcount.get() != u32::MAX, "rgcount")?;
     ensure(sb.features().exchange_range(), "features_incompat")?;
     let blocks = u64::from(group).saturating_mul(u64::from(extent));
