@@ -9,7 +9,9 @@
 //!   disk give the same text.
 //! - `walk DIR`: touches everything as `dump` does, in any state of damage, and tells how many calls
 //!   failed and with what. Only hanging or dying is failure.
+//! - `mount TYPE DEVICE DIR OPTIONS` and `try CALL PATH [WORD]`: one call, `ok` or its errno.
 
+mod attempt;
 mod compat;
 mod dump;
 mod layout;
@@ -20,7 +22,7 @@ use std::process::ExitCode;
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: xfs-vm-tool populate DIR [--seed S] [--scale PERCENT]\n       xfs-vm-tool dump DIR\n       xfs-vm-tool walk DIR"
+        "usage: xfs-vm-tool populate DIR [--seed S] [--scale PERCENT]\n       xfs-vm-tool dump DIR\n       xfs-vm-tool walk DIR\n       xfs-vm-tool mount TYPE DEVICE DIR OPTIONS\n       xfs-vm-tool try CALL PATH [WORD]"
     );
     ExitCode::from(2)
 }
@@ -63,6 +65,32 @@ fn main() -> ExitCode {
             dump::walk(dir);
             ExitCode::SUCCESS
         }
+        "mount" => {
+            let [_, kind, device, dir, options] = args.as_slice() else {
+                return usage();
+            };
+            tell(attempt::mount(kind, device, dir, options))
+        }
+        "try" => {
+            let (Some(path), word) = (args.get(2), args.get(3)) else {
+                return usage();
+            };
+            tell(attempt::attempt(dir, path, word.map_or("", |w| w)))
+        }
         _ => usage(),
+    }
+}
+
+/// Prints a call's outcome; its status says whether it was done.
+fn tell(outcome: sys::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => {
+            println!("ok");
+            ExitCode::SUCCESS
+        }
+        Err(errno) => {
+            println!("{errno}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -128,25 +128,27 @@ pub fn dump(out: &mut Out, root: &OwnedFd) {
 }
 
 /// Which of the two calls that list inodes in bulk, in their present form.
-struct Bulk {
+pub struct Bulk {
     name: &'static str,
     nr: u8,
     layout: &'static str,
 }
 
-const STATS: Bulk = Bulk {
+/// Inodes.
+pub const STATS: Bulk = Bulk {
     name: "BULKSTAT",
     nr: 127,
     layout: BULKSTAT,
 };
-const NUMBERS: Bulk = Bulk {
+/// Which numbers are inodes.
+pub const NUMBERS: Bulk = Bulk {
     name: "INUMBERS",
     nr: 128,
     layout: INUMBERS,
 };
 
 /// All records by calls of `count`, from inode `first` on.
-fn bulk_rows(
+pub fn bulk_rows(
     fd: RawFd,
     which: &Bulk,
     flags: u32,
@@ -247,7 +249,7 @@ fn bulk(out: &mut Out, fd: RawFd) {
 }
 
 /// One range of the space map: all of it between two keys, by calls of `count` rows; 0 only counts.
-fn fsmap_rows(
+pub fn fsmap_rows(
     fd: RawFd,
     low: (u32, u64, u64),
     high: (u32, u64, u64),

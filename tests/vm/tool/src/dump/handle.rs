@@ -120,7 +120,7 @@ fn attribute(root: RawFd, handle: &[u8], name: &[u8], flags: u32) -> sys::Result
 }
 
 /// XFS_IOC_GETPARENTS, of an open file or by handle.
-fn parents(fd: RawFd, handle: Option<&[u8]>, room: usize) -> sys::Result<Vec<String>> {
+pub fn parents(fd: RawFd, handle: Option<&[u8]>, room: usize) -> sys::Result<Vec<String>> {
     let mut rows = Vec::new();
     let mut buf = vec![0u8; room];
     let head = if handle.is_some() { 24 } else { 0 };

@@ -17,7 +17,7 @@ const MOST: usize = 2000;
 const LIMIT: usize = 300_000;
 
 /// One GETBMAP call in one of its forms: the header after the call, and the rows.
-fn getbmap(
+pub fn getbmap(
     fd: RawFd,
     nr: u8,
     flags: u32,
@@ -74,7 +74,7 @@ fn windows(out: &mut Out, fd: RawFd, room: usize) {
     out.list("GETBMAPX by fives", &rows, 8);
 }
 
-fn fiemap(
+pub fn fiemap(
     fd: RawFd,
     start: u64,
     len: u64,

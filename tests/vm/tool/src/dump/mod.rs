@@ -183,6 +183,22 @@ pub fn dump(dir: &str) -> std::io::Result<()> {
     }
 }
 
+/// One of the calls of a dump, for its errno alone.
+pub fn probe(fd: &OwnedFd, what: &str) -> sys::Result<()> {
+    let raw = fd.as_raw_fd();
+    match what {
+        "fsmap" => fs::fsmap_rows(raw, (0, 0, 0), (u32::MAX, u64::MAX, u64::MAX), 256).map(drop),
+        "bulkstat" => fs::bulk_rows(raw, &fs::STATS, 0, 0, 0, 256).map(drop),
+        "inumbers" => fs::bulk_rows(raw, &fs::NUMBERS, 0, 0, 0, 64).map(drop),
+        "bmap" => map::getbmap(raw, 56, 4, (0, -1), 4096).map(drop),
+        "bmap-attr" => map::getbmap(raw, 56, 5, (0, -1), 4096).map(drop),
+        "fiemap" => map::fiemap(raw, 0, u64::MAX, 0, 4096).map(drop),
+        "parents" => handle::parents(raw, None, 65536).map(drop),
+        "seek" => sys::lseek(raw, 0, libc::SEEK_HOLE).map(drop),
+        _ => Err(Errno(libc::ENOSYS)),
+    }
+}
+
 /// Makes the same calls on a file system in any state, and tells how they failed.
 pub fn walk(dir: &str) {
     match run(dir, false) {
