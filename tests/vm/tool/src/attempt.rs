@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One call, and its errno as the kernel gave it: tools make their own of it.
+//! Sectors put in place, and one call, and its errno as the kernel gave it: tools make their own of it.
 
 use crate::dump::probe;
 use crate::sys::{self, c, errno, openat, Result};
@@ -77,4 +77,20 @@ pub fn attempt(what: &str, path: &str, word: &str) -> Result<()> {
         }
         _ => probe(&open()?, what),
     }
+}
+
+/// Writes sectors to the data device: see [`crate`].
+pub fn apply(file: &str, device: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    const SECTOR: usize = 512;
+    let bytes = std::fs::read(file)?;
+    let target = std::fs::OpenOptions::new().write(true).open(device)?;
+    for record in bytes.chunks_exact(1 + 8 + SECTOR) {
+        if record[0] == 0 {
+            let mut at = [0; 8];
+            at.copy_from_slice(&record[1..9]);
+            target.write_all_at(&record[9..], u64::from_be_bytes(at))?;
+        }
+    }
+    target.sync_all()
 }

@@ -3,12 +3,14 @@
 //!
 //! - `populate DIR --seed S --scale N`: fills a mounted XFS through the driver at hand with every form
 //!   of directory, attribute, fork, symlink and inode that it supports. N is in percent: 100 means a
-//!   directory of 100,000 names and a file of 100,000 extents.
+//!   directory of 100,000 names and a file of 100,000 extents, 0 a few files of each form.
 //! - `dump DIR`: writes down, in one canonical order, everything that the mounted file system tells
 //!   about itself and each file, a failed call as its errno. Two drivers that behave alike on the same
 //!   disk give the same text.
 //! - `walk DIR`: touches everything as `dump` does, in any state of damage, and tells how many calls
 //!   failed and with what. Only hanging or dying is failure.
+//! - `apply FILE DEVICE`: writes the sectors of FILE, each behind its device's number, a byte, and its
+//!   offset, eight bytes, to where they belong.
 //! - `mount TYPE DEVICE DIR OPTIONS` and `try CALL PATH [WORD]`: one call, `ok` or its errno.
 
 mod attempt;
@@ -22,7 +24,7 @@ use std::process::ExitCode;
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: xfs-vm-tool populate DIR [--seed S] [--scale PERCENT]\n       xfs-vm-tool dump DIR\n       xfs-vm-tool walk DIR\n       xfs-vm-tool mount TYPE DEVICE DIR OPTIONS\n       xfs-vm-tool try CALL PATH [WORD]"
+        "usage: xfs-vm-tool populate DIR [--seed S] [--scale PERCENT]\n       xfs-vm-tool dump DIR\n       xfs-vm-tool walk DIR\n       xfs-vm-tool apply FILE DEVICE\n       xfs-vm-tool mount TYPE DEVICE DIR OPTIONS\n       xfs-vm-tool try CALL PATH [WORD]"
     );
     ExitCode::from(2)
 }
@@ -64,6 +66,18 @@ fn main() -> ExitCode {
         "walk" => {
             dump::walk(dir);
             ExitCode::SUCCESS
+        }
+        "apply" => {
+            let Some(device) = args.get(2) else {
+                return usage();
+            };
+            match attempt::apply(dir, device) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("apply: {error}");
+                    ExitCode::FAILURE
+                }
+            }
         }
         "mount" => {
             let [_, kind, device, dir, options] = args.as_slice() else {

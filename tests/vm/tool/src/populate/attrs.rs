@@ -66,7 +66,9 @@ pub fn fill(fill: &mut Fill) -> Made {
     }
     let many = fill.scaled(400, 12);
     file(fill, &base, "remote-many", many, 5000, |at| at % 4 == 1)?;
-    names(fill, &base)?;
+    if !fill.is_small() {
+        names(fill, &base)?;
+    }
     kinds(fill, &base)?;
     acls(&base)
 }

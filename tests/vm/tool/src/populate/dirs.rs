@@ -41,7 +41,8 @@ fn folder(
 ) -> Made {
     let dir = base.join(name);
     fs::create_dir(&dir).at("mkdir", &dir)?;
-    let made = names(&dir, &mut fill.random, count, 16)?;
+    let inodes = if fill.is_small() { 64 } else { 16 };
+    let made = names(&dir, &mut fill.random, count, inodes)?;
     for (index, path) in made.iter().enumerate() {
         if gone(index as u64) {
             fs::remove_file(path).at("unlink", path)?;
@@ -56,6 +57,13 @@ pub fn fill(fill: &mut Fill) -> Made {
     let leaf = (fill.dir_block - 64) / 8;
 
     folder(fill, &base, "empty", 0, |_| false)?;
+    if fill.is_small() {
+        folder(fill, &base, "short", 3, |_| false)?;
+        folder(fill, &base, "block", block / 2, |at| at % 5 == 0)?;
+        folder(fill, &base, "leaf", block * 2, |at| at % 5 == 0)?;
+        folder(fill, &base, "node", leaf + leaf / 4, |at| at % 5 == 0)?;
+        return subdirectories(fill, &base);
+    }
     folder(fill, &base, "emptied", block / 2, |_| true)?;
     folder(fill, &base, "short", 3, |_| false)?;
     folder(fill, &base, "short-holes", 5, |at| at % 2 == 1)?;
@@ -94,7 +102,7 @@ fn subdirectories(fill: &mut Fill, base: &Path) -> Made {
         fs::create_dir(&path).at("mkdir", &path)?;
     }
     let mut deep = base.join("deep");
-    for _ in 0..60 {
+    for _ in 0..fill.scaled(60, 60) {
         fs::create_dir(&deep).at("mkdir", &deep)?;
         deep = deep.join(format!("level-{}", fill.random.below(1000)));
     }

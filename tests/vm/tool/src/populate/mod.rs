@@ -99,7 +99,7 @@ const FLAG_BIGTIME: u32 = 1 << 21;
 pub struct Fill {
     root: PathBuf,
     random: Random,
-    /// Percent of full scale, at least 1.
+    /// Percent of full scale; 0 for a few files of each form.
     scale: u64,
     /// Block size in bytes.
     block: u64,
@@ -121,9 +121,18 @@ impl Fill {
         Ok(path)
     }
 
-    /// `full` at full scale, less in proportion, and never below `least`.
+    /// `full` at full scale, less in proportion, and never below `least`; a sixteenth of that where
+    /// only a few are wanted.
     fn scaled(&self, full: u64, least: u64) -> u64 {
+        if self.is_small() {
+            return (least / 16).max(4);
+        }
         (full * self.scale / 100).max(least)
+    }
+
+    /// Whether a few files of each form will do.
+    fn is_small(&self) -> bool {
+        self.scale == 0
     }
 
     /// One block of bytes that tell where they lie.
@@ -207,7 +216,7 @@ pub fn populate(root: &Path, seed: u64, scale: u64) -> Made {
     let mut fill = Fill {
         root: root.to_owned(),
         random: Random(seed),
-        scale: scale.max(1),
+        scale,
         block: u32_at(&geometry, 0).into(),
         dir_block: u32_at(&geometry, 104).into(),
         inode: u32_at(&geometry, 24).into(),
@@ -226,6 +235,9 @@ pub fn populate(root: &Path, seed: u64, scale: u64) -> Made {
         ("a random tree", tree::fill),
     ];
     for (name, part) in parts {
+        if fill.is_small() && matches!(name, "inodes" | "a random tree") {
+            continue;
+        }
         let start = std::time::Instant::now();
         part(&mut fill)?;
         println!("{name}: {:.1} s", start.elapsed().as_secs_f64());
