@@ -75,7 +75,7 @@ class Qemu:
         # A machine that shares its processors with others is slow, not stuck.
         words += ["nosoftlockup", "nowatchdog", "rcupdate.rcu_cpu_stall_timeout=240"]
         words += ["workqueue.watchdog_thresh=0", "tsc=reliable", "loglevel=7", "mitigations=off"]
-        words += ["hung_task_panic=0", "printk.devkmsg=on", "nokaslr"] + plan.boot_words
+        words += ["hung_task_panic=0", "printk.devkmsg=on", "kunit.enable=1"] + plan.boot_words
         command += ["-append", " ".join(words)]
 
         for index, (path, options) in enumerate([(plan.root, "readonly=on")] + plan.disks):
