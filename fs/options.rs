@@ -305,7 +305,10 @@ impl Options {
         if stripe && self.stripe_width.checked_rem(self.stripe_unit) != Some(0) {
             return wrong("swidth must be a multiple of sunit");
         }
-        if self.log_bufs.is_some_and(|n| n != 0 && n != u32::MAX && !(2..=8).contains(&n)) {
+        if self
+            .log_bufs
+            .is_some_and(|n| n != 0 && n != u32::MAX && !(2..=8).contains(&n))
+        {
             return wrong("logbufs must be 2 to 8");
         }
         if self.log_buf_size.is_some_and(|size| {
@@ -313,7 +316,10 @@ impl Options {
         }) {
             return wrong("logbsize must be 16k, 32k, 64k, 128k or 256k");
         }
-        if self.alloc_size_log.is_some_and(|log| !(12..=30).contains(&log)) {
+        if self
+            .alloc_size_log
+            .is_some_and(|log| !(12..=30).contains(&log))
+        {
             return wrong("allocsize must be a power of two of 4k to 1g");
         }
         Ok(())

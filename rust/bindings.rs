@@ -8,6 +8,10 @@
 
 #![allow(
     clippy::all,
+    clippy::as_underscore,
+    clippy::cast_lossless,
+    clippy::ptr_as_ptr,
+    clippy::ref_as_ptr,
     clippy::undocumented_unsafe_blocks,
     dead_code,
     improper_ctypes,
@@ -33,10 +37,7 @@ mod generated {
     type __kernel_ssize_t = isize;
     type __kernel_ptrdiff_t = isize;
 
-    include!(concat!(
-        env!("XFS_RUST_OBJ"),
-        "/rust/bindings_generated.rs"
-    ));
+    include!(concat!(env!("XFS_RUST_OBJ"), "/rust/bindings_generated.rs"));
 }
 
 mod helpers {

@@ -137,8 +137,10 @@ unsafe impl Sync for Buf {}
 
 impl Buf {
     /// Makes a buffer for a block that is not there yet: locked exclusively, with one user.
-    pub(super) fn new(cache: &Cache, runs: &[Run], kind: Kind) -> Result<NewBuf> {
-        let len = runs.iter().fold(0_u32, |sum, run| sum.wrapping_add(run.len));
+    pub(super) fn new_locked(cache: &Cache, runs: &[Run], kind: Kind) -> Result<NewBuf> {
+        let len = runs
+            .iter()
+            .fold(0_u32, |sum, run| sum.wrapping_add(run.len));
         let first = runs.first().ok_or(Error::Invalid)?;
         let bytes = len as usize * BASIC_BLOCK_SIZE as usize;
         let memory = KVVec::with_capacity(bytes, GFP_KERNEL)?;

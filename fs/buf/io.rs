@@ -88,12 +88,7 @@ impl Buf {
             let bytes = run.len * BASIC_BLOCK_SIZE;
             // Memory that is not contiguous takes a segment a page, and may begin within one.
             let segments = (bytes as usize).div_ceil(PAGE_SIZE) + 1;
-            let bio = ReadBio::new(
-                buf.cache().block_device,
-                run.at.0,
-                segments as u16,
-                purpose,
-            );
+            let bio = ReadBio::new(buf.cache().block_device, run.at.0, segments as u16, purpose);
             // SAFETY: The memory is the buffer's, whose lock is held, and long enough for all runs.
             let bio = bio.and_then(|mut bio| match unsafe { bio.add(memory, bytes) } {
                 true => Ok(bio),

@@ -119,7 +119,7 @@ impl Cache {
         let buf = match self.table.find(runs) {
             Some(buf) => buf,
             None => {
-                let new = Buf::new(self, runs, kind)?;
+                let new = Buf::new_locked(self, runs, kind)?;
                 match self.table.insert(new) {
                     Ok(buf) => {
                         // Ours, new and locked.
@@ -154,7 +154,7 @@ impl Cache {
         if self.check(&runs).is_err() || self.table.contains(&runs) {
             return;
         }
-        let Ok(new) = Buf::new(self, &runs, kind) else {
+        let Ok(new) = Buf::new_locked(self, &runs, kind) else {
             return;
         };
         if let Ok(buf) = self.table.insert(new) {
@@ -168,7 +168,7 @@ impl Cache {
         let mut total = 0_u32;
         for run in runs {
             let end = run.at.0.checked_add(u64::from(run.len));
-            if run.len == 0 || !end.is_some_and(|end| end <= sectors) {
+            if run.len == 0 || end.is_none_or(|end| end > sectors) {
                 return Err(Error::Invalid);
             }
             total = total.checked_add(run.len).ok_or(Error::Invalid)?;

@@ -136,7 +136,9 @@ impl Table {
 /// The name of a block: its first address and its length, in basic blocks.
 fn key(runs: &[Run]) -> Option<(u64, u32)> {
     let first = runs.first()?;
-    let len = runs.iter().fold(0_u32, |sum, run| sum.wrapping_add(run.len));
+    let len = runs
+        .iter()
+        .fold(0_u32, |sum, run| sum.wrapping_add(run.len));
     Some((first.at.0, len))
 }
 

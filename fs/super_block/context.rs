@@ -48,7 +48,7 @@ static PARAMETERS: Parameters = {
     let mut i = 0;
     while i < Key::TABLE.len() {
         let (name, key, form) = Key::TABLE[i];
-        specs[i].name = name.as_ptr().cast();
+        specs[i].name = name.to_bytes_with_nul().as_ptr();
         specs[i].opt = key as u8;
         match form {
             Form::Flag => {}

@@ -192,11 +192,8 @@ impl Filling {
         self.prefix.print(Level::Info, format_args!("{line}"));
 
         let geometry = Arc::new(geometry, GFP_KERNEL).map_err(Error::from)?;
-        let completions = Arc::new(
-            WorkQueue::new(c"xfs_rust-buf/%s", self.name())?,
-            GFP_KERNEL,
-        )
-        .map_err(Error::from)?;
+        let completions = Arc::new(WorkQueue::new(c"xfs_rust-buf/%s", self.name())?, GFP_KERNEL)
+            .map_err(Error::from)?;
         let cache = |device, block_device| {
             Cache::new(
                 device,
@@ -208,9 +205,7 @@ impl Filling {
         };
         let devices = Devices {
             data: cache(Device::Data, data)?,
-            log: log_device
-                .map(|log| cache(Device::Log, log))
-                .transpose()?,
+            log: log_device.map(|log| cache(Device::Log, log)).transpose()?,
             realtime: realtime.map(|rt| cache(Device::Realtime, rt)).transpose()?,
         };
         let mount = info.mount.insert(Mount::new(Parts {
@@ -282,9 +277,8 @@ impl Filling {
         admission: &sb::Mount,
     ) -> Result<(Geometry, Counters, u64), Said> {
         let read = |len: u32| {
-            bio::read_now(data, 0, len as usize).map_err(|error| {
-                self.refuse(error, format_args!("the superblock cannot be read"))
-            })
+            bio::read_now(data, 0, len as usize)
+                .map_err(|error| self.refuse(error, format_args!("the superblock cannot be read")))
         };
         // A sector of the device holds the fields, and says how long a sector of the file system
         // is: that is how much the checksum is over.
@@ -441,10 +435,9 @@ impl Filling {
                 // SAFETY: The inode is whole and counted.
                 let mode = unsafe { (*root.as_vfs()).i_mode };
                 if u32::from(mode) & bindings::S_IFMT != bindings::S_IFDIR {
-                    return Err(self.refuse(
-                        EUCLEAN,
-                        format_args!("the root inode is not a directory"),
-                    ));
+                    return Err(
+                        self.refuse(EUCLEAN, format_args!("the root inode is not a directory"))
+                    );
                 }
                 // SAFETY: The count becomes the dentry's, or is put.
                 let dentry =

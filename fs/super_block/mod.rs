@@ -92,7 +92,12 @@ impl Registration {
     /// Called by the module's init, and not again; `name` lives as long as the module.
     pub(crate) unsafe fn new(module: &'static ThisModule, name: &'static CStr) -> Result<Self> {
         // The VFS takes a dot for the start of a subtype.
-        if name.is_empty() || name.to_bytes().iter().any(|c| matches!(c, b'.' | b'/' | b' ')) {
+        if name.is_empty()
+            || name
+                .to_bytes()
+                .iter()
+                .any(|c| matches!(c, b'.' | b'/' | b' '))
+        {
             pr_err!("fs_name=\"{name}\" cannot be the name of a file system type\n");
             return Err(EINVAL);
         }

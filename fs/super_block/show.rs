@@ -74,9 +74,7 @@ unsafe fn show(raw: *mut bindings::seq_file, mount: &Mount) {
     ] {
         if let Some(device) = device {
             // SAFETY: The file is being read; strings they both are.
-            unsafe {
-                bindings::seq_show_option(raw, name.as_char_ptr(), device.as_char_ptr())
-            };
+            unsafe { bindings::seq_show_option(raw, name.as_char_ptr(), device.as_char_ptr()) };
         }
     }
     let (unit, width) = in_force.stripe;

@@ -65,7 +65,10 @@ fn fill(mount: &Mount, inode: &Inode, out: &mut bindings::kstatfs) {
 
     // Free space could all become inodes.
     let possible = out.f_bfree.saturating_mul(u64::from(geo.inodes_per_block));
-    let mut files = counters.inodes.saturating_add(possible).min(MAX_INODE_NUMBER);
+    let mut files = counters
+        .inodes
+        .saturating_add(possible)
+        .min(MAX_INODE_NUMBER);
     if let Some(most) = most_inodes(geo) {
         files = files.min(most);
     }
@@ -87,8 +90,15 @@ fn most_inodes(geo: &Geometry) -> Option<u64> {
     if geo.inode_max_percent == 0 {
         return None;
     }
-    let chunk = u64::from(CHUNK.max(geo.inodes_per_block).checked_div(geo.inodes_per_block)?);
-    let share = geo.data_blocks.wrapping_mul(u64::from(geo.inode_max_percent)) / 100;
+    let chunk = u64::from(
+        CHUNK
+            .max(geo.inodes_per_block)
+            .checked_div(geo.inodes_per_block)?,
+    );
+    let share = geo
+        .data_blocks
+        .wrapping_mul(u64::from(geo.inode_max_percent))
+        / 100;
     let blocks = share.checked_div(chunk)?.saturating_mul(chunk);
     Some(blocks.saturating_mul(u64::from(geo.inodes_per_block)))
 }

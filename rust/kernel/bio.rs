@@ -92,7 +92,10 @@ impl ReadBio {
 /// `ENOMEM`, `EIO` and what else the device says; `EINVAL` for more than 64 KiB.
 pub fn read_now(device: BlockDevice, sector: u64, len: usize) -> Result<KVVec<u8>> {
     let mut memory = KVVec::from_elem(0, len, GFP_KERNEL)?;
-    let bytes = u32::try_from(len).ok().filter(|len| *len <= 1 << 16).ok_or(EINVAL)?;
+    let bytes = u32::try_from(len)
+        .ok()
+        .filter(|len| *len <= 1 << 16)
+        .ok_or(EINVAL)?;
     let mut bio = ReadBio::new(device, sector, 17, Purpose::Needed)?;
     let start = NonNull::new(memory.as_mut_ptr()).ok_or(EINVAL)?;
     // SAFETY: The memory is ours, and stays until the request has ended below.

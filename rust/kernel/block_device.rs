@@ -96,10 +96,7 @@ impl HeldDevice {
     /// # Safety
     ///
     /// The super block is alive, and stays so until the value is dropped.
-    pub unsafe fn open(
-        path: &CStr,
-        super_block: NonNull<bindings::super_block>,
-    ) -> Result<Self> {
+    pub unsafe fn open(path: &CStr, super_block: NonNull<bindings::super_block>) -> Result<Self> {
         // SAFETY: Alive, by the caller.
         let flags = unsafe { (*super_block.as_ptr()).s_flags };
         let mut mode = bindings::BLK_OPEN_READ | bindings::BLK_OPEN_RESTRICT_WRITES;
@@ -133,8 +130,6 @@ impl HeldDevice {
 impl Drop for HeldDevice {
     fn drop(&mut self) {
         // SAFETY: Opened in `open` for the super block, which is alive by its contract.
-        unsafe {
-            bindings::fs_bdev_file_release(self.file.as_ptr(), self.super_block.as_ptr())
-        };
+        unsafe { bindings::fs_bdev_file_release(self.file.as_ptr(), self.super_block.as_ptr()) };
     }
 }

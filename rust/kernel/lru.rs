@@ -81,7 +81,7 @@ impl<T: Listed> Lru<T> {
         // SAFETY: The format takes one string, and strings they both are.
         let shrinker = unsafe {
             bindings::shrinker_alloc(
-                bindings::SHRINKER_NUMA_AWARE as _,
+                bindings::SHRINKER_NUMA_AWARE,
                 format.as_char_ptr(),
                 name.as_char_ptr(),
             )
@@ -223,8 +223,7 @@ impl<T: Listed> Lru<T> {
         control: *mut bindings::shrink_control,
     ) -> c_ulong {
         // SAFETY: As in `count_objects`; the control is ours for the call.
-        let (list, control) =
-            unsafe { (&*(*shrinker).private_data.cast::<Self>(), &mut *control) };
+        let (list, control) = unsafe { (&*(*shrinker).private_data.cast::<Self>(), &mut *control) };
         let mut goal = control.nr_to_scan;
         let freed = list.scan(control.nid, &mut goal);
         control.nr_scanned = control.nr_to_scan - goal.min(control.nr_to_scan);

@@ -28,12 +28,7 @@ impl WorkQueue {
             | bindings::wq_flags_WQ_PERCPU;
         // SAFETY: The format takes one string, and strings they both are.
         let raw = unsafe {
-            bindings::alloc_workqueue_noprof(
-                format.as_char_ptr(),
-                flags,
-                0,
-                name.as_char_ptr(),
-            )
+            bindings::alloc_workqueue_noprof(format.as_char_ptr(), flags, 0, name.as_char_ptr())
         };
         NonNull::new(raw).map(Self).ok_or(ENOMEM)
     }
@@ -47,7 +42,7 @@ impl WorkQueue {
         // SAFETY: By the caller; the queue is alive.
         unsafe {
             bindings::queue_work_on(
-                bindings::wq_misc_consts_WORK_CPU_UNBOUND as _,
+                bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
                 self.0.as_ptr(),
                 work,
             )
