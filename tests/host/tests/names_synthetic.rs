@@ -10,7 +10,7 @@ use xfs_host::{
     libxfs::{
         attr::{self, Cursor, Listing},
         dir,
-        error::{Corruption, Error},
+        error::{Corruption, Error, Place},
         format::{
             attr::{AttrFlags, Namespace},
             dahash::NameHash,
@@ -19,7 +19,7 @@ use xfs_host::{
             units::{FileBlock, InodeNumber},
         },
         inode::Inode,
-        store::Store,
+        store::{Device, Store},
     },
     mutation::{Choices, Seeded},
 };
@@ -417,6 +417,76 @@ fn attribute_leaves_in_circles_are_noticed() {
         let error = attr::list(&store, &inode, how, &mut Cursor::default(), |_| true).unwrap_err();
         assert_eq!(fault(error).field, "forw");
     }
+}
+
+fn noise(len: usize) -> Vec<u8> {
+    let mut choices = Seeded(len as u64);
+    (0..len).map(|_| choices.word() as u8).collect()
+}
+
+#[test]
+fn long_values_are_read_whatever_pieces_they_lie_in() {
+    for shape in ["block-1k-dir-64k", "empty", "block-64k"] {
+        for len in [
+            1, 968, 969, 4040, 4041, 30_000, 65_480, 65_481, 65_535, 65_536,
+        ] {
+            for scattered in [false, true] {
+                let mut builder = Builder::new(shape, 0);
+                let value = noise(len);
+                let plan = Plan { scattered, ..SMALL };
+                let flags = AttrFlags(Namespace::Root as u8);
+                builder.build_remote(flags, b"long", &value, FileBlock(7), plan);
+                let store = builder.store();
+                let inode = builder.with_attrs(&store);
+                let get =
+                    |buffer: &mut [u8]| attr::get(&store, &inode, Namespace::Root, b"long", buffer);
+                assert_eq!(get(&mut []), Ok(len));
+                let mut buffer = vec![0; len + 3];
+                assert_eq!(get(&mut buffer), Ok(len));
+                assert!(buffer[..len] == value, "{shape} {len} {scattered}");
+                if len > 1 {
+                    assert_eq!(get(&mut buffer[..len - 1]), Err(Error::Range));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn parts_of_another_value_are_refused() {
+    let value = noise(20_000);
+    // Offset in the block's header, what to put there, and the field that the fault names.
+    let cases: [(usize, [u8; 4], &str); 3] = [
+        (36, [0, 0, 0, 1], "owner"),
+        (4, [0, 0, 0, 0], "offset"),
+        (8, [0, 0, 0, 9], "bytes"),
+    ];
+    for (at, wrong, field) in cases {
+        let mut builder = Builder::new("empty", 0);
+        builder.build_remote(AttrFlags(0), b"long", &value, FileBlock(1), SMALL);
+        let place = FileBlock(3);
+        let mut bytes = builder.read(place);
+        bytes[at..at + 4].copy_from_slice(&wrong);
+        builder.write(place, bytes, 12);
+        let store = builder.store();
+        let inode = builder.with_attrs(&store);
+        let mut buffer = vec![0; 20_000];
+        let get = attr::get(&store, &inode, Namespace::User, b"long", &mut buffer);
+        let Err(Error::Corrupt(corruption)) = get else {
+            panic!("{get:?}");
+        };
+        assert_eq!(corruption.fault.field, field);
+        let here = builder.placed[&place][0].0;
+        assert_eq!(corruption.place, Place::Block(Device::Data, here));
+    }
+    let mut builder = Builder::new("empty", 0);
+    builder.build_remote(AttrFlags(0), b"long", &value, FileBlock(1), SMALL);
+    builder.unmap(FileBlock(4));
+    let store = builder.store();
+    let inode = builder.with_attrs(&store);
+    let mut buffer = vec![0; 20_000];
+    let get = attr::get(&store, &inode, Namespace::User, b"long", &mut buffer);
+    assert_eq!(fault(get.unwrap_err()).field, "block map");
 }
 
 /// Changes bytes of every block at random, sets the checksums right, and walks.
