@@ -8,6 +8,7 @@
 
 use super::{
     inode::Inode,
+    iops,
     mount::Mount, //
 };
 use crate::{
@@ -207,6 +208,7 @@ impl Mount {
                 bindings::inode_make_private(inode);
             }
             Inode::complete(inode, self, body);
+            iops::attach_operations(inode, self.geometry());
         }
         Ok(())
     }

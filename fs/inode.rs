@@ -178,6 +178,14 @@ impl Inode {
         Locked(self.own().body.read())
     }
 
+    /// Locks core and forks for reading if that needs no sleep, and a fork's mappings are in
+    /// memory.
+    pub(crate) fn try_read_mapped(&self, which: WhichFork) -> Option<Locked<'_>> {
+        let body = self.own().body.try_read()?;
+        let needs_load = body.fork(which).is_some_and(|fork| fork.needs_load());
+        (!needs_load).then_some(Locked(body))
+    }
+
     /// Locks core and forks for reading, with the mappings of a fork in memory.
     ///
     /// # Errors

@@ -17,10 +17,10 @@ use super::{
             RmapRecord, RtRmap, Tree,
         },
         geometry::Geometry,
-        units::{AgBlock, AgNumber, DiskAddr, RtBlock, RtGroup, RtGroupBlock},
+        units::{AgBlock, AgNumber, DiskAddr, RtBlock, RtExtent, RtGroup, RtGroupBlock},
     },
     inode::{Fork, Inode},
-    refcount,
+    refcount, rt,
     store::Store,
 };
 use core::ops::ControlFlow;
@@ -537,4 +537,78 @@ fn rt_group_stride(geo: &Geometry) -> u64 {
 fn rt_address(geo: &Geometry, group: RtGroup, block: RtGroupBlock) -> Option<DiskAddr> {
     let block: RtBlock = geo.rt_block(group, block)?;
     geo.rt_block_addr(block)
+}
+
+/// Tells of what is free on a realtime device, from the bitmaps, which `bitmap` opens: of a group,
+/// or without groups the only one. `Break` when `visit` had enough.
+///
+/// # Errors
+///
+/// Those of reading and of corruption; `Interrupted`; those of `bitmap` and `visit`.
+pub fn rt_device_free<S: Store>(
+    store: &S,
+    query: &Query,
+    bitmap: impl Fn(Option<RtGroup>) -> Result<Inode>,
+    visit: impl FnMut(&Mapping) -> Result<ControlFlow<()>>,
+) -> Result<ControlFlow<()>> {
+    let geo = store.geometry();
+    let size = basic_blocks(geo, geo.rt_blocks);
+    let extent_size = u64::from(geo.rt_extent_size);
+    let start = whole_blocks(geo, query.low.start.saturating_add(query.low.len));
+    if query.low.start >= size || start >= geo.rt_blocks || extent_size == 0 {
+        return Ok(ControlFlow::Continue(()));
+    }
+    // What begins before the block at which the walk is taken up was told by the query before.
+    let told = match query.low.len {
+        0 => 0,
+        _ => basic_blocks(geo, start),
+    };
+    let end = whole_blocks(geo, query.high.start.min(size.saturating_sub(1)));
+    let grouped = geo.rt_group_count != 0;
+    let place = |block| match grouped {
+        true => rt_position(geo, block).map(|(group, at)| (group.0, u64::from(at.0))),
+        false => Some((0, block)),
+    };
+    let (Some((first, from)), Some((last, to))) = (place(start), place(end)) else {
+        return Ok(ControlFlow::Continue(()));
+    };
+    let mut teller = Teller::new(query, Holder::Unknown, visit);
+    for number in first..=last {
+        let group = grouped.then_some(RtGroup(number));
+        let low = match number == first {
+            true => from.checked_div(extent_size).unwrap_or(0),
+            false => 0,
+        };
+        let high = match number == last {
+            // Rounded up, so that an extent that the range cuts is told whole.
+            true => to.div_ceil(extent_size).saturating_add(1),
+            false => u64::MAX,
+        };
+        let base = u64::from(number).saturating_mul(match grouped {
+            true => rt_group_stride(geo),
+            false => 0,
+        });
+        let inode = bitmap(group)?;
+        let mut runs = rt::free_runs(store, &inode, group, RtExtent(low), RtExtent(high))?;
+        while let Some(run) = runs.next()? {
+            if store.interrupted() {
+                return Err(Error::Interrupted);
+            }
+            let block = base.saturating_add(run.start.0.saturating_mul(extent_size));
+            let mapping = Mapping {
+                start: DiskAddr(basic_blocks(geo, block)),
+                len: basic_blocks(geo, run.len.saturating_mul(extent_size)),
+                holder: Holder::Free,
+                offset: 0,
+                flags: RmapFlags::default(),
+                shared: false,
+            };
+            if mapping.start.0 < told {
+                teller.skip(mapping.start, mapping.len);
+            } else if teller.tell(&mapping)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+    }
+    teller.finish(size)
 }

@@ -13,8 +13,10 @@
 #include <linux/compat.h>
 #include <linux/crc32.h>
 #include <linux/exportfs.h>
+#include <linux/fadvise.h>
 #include <linux/fiemap.h>
 #include <linux/fileattr.h>
+#include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
@@ -60,3 +62,10 @@ const unsigned long XFS_CONST_SB_POSIXACL = SB_POSIXACL;
 const unsigned long XFS_CONST_SB_I_VERSION = SB_I_VERSION;
 const unsigned long XFS_CONST_SB_I_CGROUPWB = SB_I_CGROUPWB;
 const unsigned long XFS_CONST_SB_I_ALLOW_HSM = SB_I_ALLOW_HSM;
+const fmode_t XFS_CONST_FMODE_CAN_ODIRECT = FMODE_CAN_ODIRECT;
+const fmode_t XFS_CONST_FMODE_NOCMTIME = FMODE_NOCMTIME;
+const fmode_t XFS_CONST_FMODE_NOWAIT = FMODE_NOWAIT;
+const fop_flags_t XFS_CONST_FOP_BUFFER_RASYNC = FOP_BUFFER_RASYNC;
+const fop_flags_t XFS_CONST_FOP_DONTCACHE = FOP_DONTCACHE;
+const unsigned int XFS_CONST_IOCB_DIRECT = IOCB_DIRECT;
+const unsigned int XFS_CONST_IOCB_NOWAIT = (__force unsigned int)IOCB_NOWAIT;

@@ -13,6 +13,7 @@ use crate::{
         buf::Cache,
         counters,
         icache::Want,
+        inode::Inode,
         mount::{
             Devices,
             Mount,
@@ -52,11 +53,13 @@ use crate::{
                 BlockDevice,
                 HeldDevice, //
             },
+            export,
             message::{
                 Level,
                 Prefix, //
             },
-            workqueue::WorkQueue, //
+            workqueue::WorkQueue,
+            xattr::Handlers, //
         },
     },
 };
@@ -364,6 +367,8 @@ impl Filling {
             };
             (*sb).s_iflags |= bindings::SB_I_CGROUPWB | bindings::SB_I_ALLOW_HSM;
             (*sb).s_flags |= bindings::SB_I_VERSION;
+            (*sb).s_xattr = Handlers::<Inode>::as_ptr();
+            (*sb).s_export_op = export::Operations::<Inode>::table();
             bindings::set_posix_acl_flag(sb);
             bindings::super_set_uuid(sb, geo.uuid.as_ptr(), geo.uuid.len() as c_uint);
         }

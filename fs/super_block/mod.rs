@@ -67,6 +67,11 @@ impl Mount {
     }
 }
 
+/// Whether a super block with these operations is of this type.
+pub(crate) fn is_ours(operations: *const bindings::super_operations) -> bool {
+    core::ptr::eq(operations, operations::table())
+}
+
 /// The file system type.
 struct FileSystemType(Opaque<bindings::file_system_type>);
 

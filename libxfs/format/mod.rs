@@ -6,6 +6,7 @@
 //! checksum, and a verifier that holds it to every rule that the format states on its own; rules
 //! that need a second structure belong to the walkers above.
 
+pub mod acl;
 pub mod ag;
 pub mod attr;
 pub mod btree;

@@ -21,3 +21,8 @@ unsigned int xfs_helper_bdev_max_discard_sectors(struct block_device *bdev)
 {
 	return bdev_max_discard_sectors(bdev);
 }
+
+unsigned int xfs_helper_bdev_dma_alignment(struct block_device *bdev)
+{
+	return bdev_dma_alignment(bdev);
+}

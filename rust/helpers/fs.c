@@ -98,3 +98,8 @@ void xfs_helper_ratelimit_state_init(struct ratelimit_state *rs, int interval,
 {
 	ratelimit_state_init(rs, interval, burst);
 }
+
+void xfs_helper_file_accessed(struct file *file)
+{
+	file_accessed(file);
+}

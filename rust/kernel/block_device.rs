@@ -48,6 +48,12 @@ impl BlockDevice {
         unsafe { bindings::bdev_logical_block_size(self.as_ptr()) }
     }
 
+    /// Alignment in bytes that memory for direct I/O needs.
+    pub fn dma_alignment(self) -> u32 {
+        // SAFETY: As above.
+        unsafe { bindings::bdev_dma_alignment(self.as_ptr()) }.saturating_add(1)
+    }
+
     /// Whether it cannot be written.
     pub fn is_read_only(self) -> bool {
         // SAFETY: As above.
@@ -64,6 +70,12 @@ impl BlockDevice {
     pub fn number(self) -> u32 {
         // SAFETY: As above; the field never changes.
         unsafe { (*self.as_ptr()).bd_dev }
+    }
+
+    /// Its number as user space knows it, in 32 bits.
+    pub fn encoded_number(self) -> u32 {
+        // SAFETY: As above; computes.
+        unsafe { bindings::new_encode_dev(self.number()) }
     }
 
     /// Makes what others read through the device's own page cache come from the disk again.

@@ -2,14 +2,27 @@
 
 //! Safe abstractions, one file a subject.
 
+pub mod acl;
 pub mod bio;
 pub mod block_device;
 pub mod crc32c;
+pub mod dir;
+pub mod export;
+pub mod file;
+pub mod ioctl;
+pub mod iomap;
 pub mod lru;
 pub mod message;
+pub mod node;
 pub mod nofs;
+pub mod operations;
+pub mod path;
 pub mod ratelimit;
 pub mod rwsem;
 pub mod share_lock;
+pub mod stat;
+pub mod symlink;
+pub mod user;
 pub mod wait;
 pub mod workqueue;
+pub mod xattr;

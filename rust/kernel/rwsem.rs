@@ -67,6 +67,17 @@ impl<T> RwSemaphore<T> {
         }
     }
 
+    /// Takes it for reading if that needs no sleep.
+    #[inline]
+    pub fn try_read(&self) -> Option<ReadGuard<'_, T>> {
+        // SAFETY: Initialized, by construction.
+        let taken = unsafe { bindings::down_read_trylock(self.raw.get()) };
+        (taken != 0).then_some(ReadGuard {
+            semaphore: self,
+            _task: NotThreadSafe,
+        })
+    }
+
     /// Takes it for writing.
     #[inline]
     pub fn write(&self) -> WriteGuard<'_, T> {
