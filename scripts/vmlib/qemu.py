@@ -75,10 +75,10 @@ class Qemu:
         # A machine that shares its processors with others is slow, not stuck.
         words += ["nosoftlockup", "nowatchdog", "rcupdate.rcu_cpu_stall_timeout=240"]
         words += ["workqueue.watchdog_thresh=0", "tsc=reliable", "loglevel=7", "mitigations=off"]
-        words += ["hung_task_panic=0", "printk.devkmsg=on", "kunit.enable=1"] + plan.boot_words
+        words += ["hung_task_panic=0", "printk.devkmsg=on", "kunit.enable=1", "kunit.autorun=1", "kunit.filter_glob=xfs_rust*"] + plan.boot_words
         command += ["-append", " ".join(words)]
 
-        for index, (path, options) in enumerate([(plan.root, "readonly=on")] + plan.disks):
+        for index, (path, options) in enumerate([(plan.root, "readonly=on,file.locking=off")] + plan.disks):
             serial = "root" if index == 0 else f"disk{index}"
             drive = f"id={serial},if=none,format=raw,cache=unsafe,discard=unmap"
             command += ["-drive", f"file={path.replace(',', ',,')},{drive},{options}".rstrip(",")]

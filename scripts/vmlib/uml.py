@@ -35,7 +35,7 @@ class Uml:
         command = [plan.image, f"mem={plan.memory}M", f"initrd={initrd}", f"umid=vm{os.getpid()}"]
         command += [f"uml_dir={self.folder}", "con=null", "ssl=null", f"vm.root={self.ROOT}", "panic=-1"]
         command += ["seccomp=on", f"ncpus={plan.cpus}", "sysrq_always_enabled", "loglevel=7"]
-        command += ["printk.devkmsg=on", "kunit.enable=1", "rcupdate.rcu_cpu_stall_timeout=240"] + plan.boot_words
+        command += ["printk.devkmsg=on", "kunit.enable=1", "kunit.autorun=1", "kunit.filter_glob=xfs_rust*", "rcupdate.rcu_cpu_stall_timeout=240"] + plan.boot_words
         command += [f"ubd0r={plan.root}"]
         for index, (path, _) in enumerate(plan.disks):
             command.append(f"ubd{index + 1}={path}")
