@@ -7,7 +7,9 @@ use kernel::macros::kunit_tests;
 #[kunit_tests(xfs_rust_format)]
 mod tests {
     use crate::libxfs::format::crc::{
-        block_crc_is_good, set_block_crc, update, //
+        block_crc_is_good,
+        set_block_crc,
+        update, //
     };
 
     #[test]
