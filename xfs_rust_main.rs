@@ -41,9 +41,15 @@ impl kernel::Module for XfsRust {
     fn init(module: &'static ThisModule) -> Result<Self> {
         // SAFETY: The parameter is a string that lives as long as the module.
         let name = unsafe { CStr::from_char_ptr(bindings::param_fs_name()) };
+        // SAFETY: This is the module's init.
+        let registration = unsafe { fs::Registration::new(module, name) }?;
+        #[cfg(CONFIG_XFS_RUST_KUNIT_TEST)]
+        // SAFETY: Once, and tests run when the module is loaded.
+        unsafe {
+            kunit::prepare()
+        };
         Ok(Self {
-            // SAFETY: This is the module's init.
-            _registration: unsafe { fs::Registration::new(module, name) }?,
+            _registration: registration,
         })
     }
 }

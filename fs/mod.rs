@@ -3,17 +3,17 @@
 //! Floors 3 and 4 of the house: the engine (what has threads), and the VFS.
 
 mod acl;
-mod buf;
+pub(crate) mod buf;
 mod counters;
 mod dir;
 mod export;
 mod file;
-mod icache;
+pub(crate) mod icache;
 mod inode;
 mod ioctl;
 mod iomap;
 mod iops;
-mod mount;
+pub(crate) mod mount;
 mod options;
 mod super_block;
 mod uuids;

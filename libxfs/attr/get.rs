@@ -17,7 +17,7 @@ use crate::libxfs::{
         kind::Kind,
         units::{DiskAddr, FileBlock},
     },
-    inode::{Inode, WhichFork},
+    inode::Inode,
     store::{Device, Run, Store},
 };
 
@@ -69,18 +69,13 @@ pub fn get<S: Store>(
         value: None,
         hash: NameHash::of(name),
     };
-    // Blocks of the value are read once the leaf is no longer held.
-    let elsewhere = find(store, inode, &wanted, |value| match value {
-        Value::Local(value) => copy_out(value, buffer).map(Ok),
-        Value::Remote { start, length } => Ok(Err((start, length))),
-    })?;
-    match elsewhere {
-        Ok(length) => Ok(length),
-        Err((start, length)) => {
-            let fork = NameFork::attributes(inode.number, inode.extents(WhichFork::Attr)?);
-            read_remote(store, &fork, start, length, buffer)
+    find(store, inode, &wanted, |fork, value| match value {
+        Value::Local(value) => copy_out(value, buffer),
+        Value::Remote { start, length } => {
+            let fork = fork.ok_or(Error::Invalid)?;
+            read_remote(store, fork, start, length, buffer)
         }
-    }
+    })
 }
 
 /// Whether there is a whole attribute with this name and this very value beside it, of at most
@@ -102,7 +97,7 @@ pub fn get_value<S: Store>(
         value: Some(value),
         hash: hash_of(Some(namespace), name, value),
     };
-    find(store, inode, &wanted, |_| Ok(()))
+    find(store, inode, &wanted, |_, _| Ok(()))
 }
 
 /// Copies a value out, if there is room; no room at all asks for the length.
@@ -114,12 +109,12 @@ fn copy_out(value: &[u8], buffer: &mut [u8]) -> Result<usize> {
     Ok(value.len())
 }
 
-/// Finds an attribute and hands its value to `take`, which runs while a block is held.
+/// Finds an attribute and hands its value to `take`, with the fork if it has blocks.
 fn find<S, T>(
     store: &S,
     inode: &Inode,
     wanted: &Wanted<'_>,
-    take: impl FnOnce(Value<'_>) -> Result<T>,
+    take: impl FnOnce(Option<&NameFork<'_>>, Value<'_>) -> Result<T>,
 ) -> Result<T>
 where
     S: Store,
@@ -130,7 +125,7 @@ where
                 let attr = attr.map_err(|fault| Error::inode(fault, inode.number))?;
                 let value = Value::Local(attr.value);
                 if attr.flags.is_whole_in(wanted.namespace) && wanted.is(attr.name, value) {
-                    return take(value);
+                    return take(None, value);
                 }
             }
             Err(Error::NoAttribute)
@@ -152,7 +147,7 @@ fn find_in_leaves<S, T>(
     mut at: FileBlock,
     mut held: Held<S::Block>,
     wanted: &Wanted<'_>,
-    take: impl FnOnce(Value<'_>) -> Result<T>,
+    take: impl FnOnce(Option<&NameFork<'_>>, Value<'_>) -> Result<T>,
 ) -> Result<T>
 where
     S: Store,
@@ -166,7 +161,7 @@ where
             }
             let attr = leaf.attr(entry).map_err(|fault| held.fault(fault))?;
             if wanted.is(attr.name, attr.value) {
-                return take(attr.value);
+                return take(Some(fork), attr.value);
             }
         }
         if leaf.last_hash() != wanted.hash {
@@ -179,7 +174,6 @@ where
         if store.interrupted() {
             return Err(Error::Interrupted);
         }
-        drop(held);
         held = fork.read_tree_block(store, at)?;
     }
 }

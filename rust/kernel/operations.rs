@@ -76,6 +76,7 @@ impl<T: Complete> Tables<T> {
         mmap_prepare: Some(bindings::generic_file_readonly_mmap_prepare),
         open: Some(file::open::<T>),
         fsync: Some(bindings::noop_fsync),
+        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
         get_unmapped_area: Some(bindings::thp_get_unmapped_area),
         fadvise: Some(file::fadvise::<T>),
         setlease: Some(file::setlease),

@@ -3,5 +3,14 @@
 //! Tests that run inside the kernel: in user-mode Linux with `make kunit`, under KASAN and lockdep
 //! with `scripts/kunit --kernel debug`. Part of the module only where `CONFIG_XFS_RUST_KUNIT_TEST`
 //! is set.
+//!
+//! The caches want a file system: the module's parameter `kunit_disk` names a device that
+//! `mkfs.xfs` has filled. `scripts/kunit` sees to that.
 
+mod buffers;
+mod disk;
 mod format;
+mod inodes;
+mod workers;
+
+pub(crate) use disk::prepare;
