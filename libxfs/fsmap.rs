@@ -17,9 +17,9 @@ use super::{
             RmapRecord, RtRmap, Tree,
         },
         geometry::Geometry,
-        units::{AgBlock, AgNumber, DiskAddr, RtBlock, RtExtent, RtGroup, RtGroupBlock},
+        units::{div_up, AgBlock, AgNumber, DiskAddr, RtBlock, RtExtent, RtGroup, RtGroupBlock},
     },
-    inode::{Fork, Inode},
+    inode::Inode,
     refcount, rt,
     store::Store,
 };
@@ -486,13 +486,10 @@ pub fn rt_device<S: Store>(
         }
         let told = trees.with(group, &mut |rmap, shared| {
             let mut refcount = match shared {
-                Some(inode) if query.sharing => Some(refcount::rt_cursor(store, group, inode)?),
+                Some(inode) if query.sharing => Some(rt::refcount(store, group, inode)?),
                 _ => None,
             };
-            let Fork::Meta(root) = &rmap.data else {
-                return Err(Error::Invalid);
-            };
-            let mut cursor = Cursor::<S, RtRmap>::in_fork(store, rmap.number, group, root)?;
+            let mut cursor = rt::rmap(store, group, rmap)?;
             tell_owners(
                 &mut teller,
                 &mut cursor,
@@ -581,7 +578,7 @@ pub fn rt_device_free<S: Store>(
         };
         let high = match number == last {
             // Rounded up, so that an extent that the range cuts is told whole.
-            true => to.div_ceil(extent_size).saturating_add(1),
+            true => div_up(to, extent_size).map_or(u64::MAX, |last| last.saturating_add(1)),
             false => u64::MAX,
         };
         let base = u64::from(number).saturating_mul(match grouped {

@@ -7,10 +7,11 @@ use super::{
     btree::Cursor,
     error::{Error, Result},
     format::{
-        btree::{Domain, GroupBlock, Refcount, RefcountKey, RefcountRecord, RtRefcount, Tree},
+        btree::{Domain, GroupBlock, Refcount, RefcountKey, RefcountRecord, Tree},
         units::{AgBlock, AgNumber, FsBlock, RtBlock, RtGroup, RtGroupBlock},
     },
-    inode::{Fork, Inode},
+    inode::Inode,
+    rt,
     store::Store,
 };
 
@@ -21,22 +22,6 @@ pub struct Part {
     pub skip: u64,
     /// Blocks of it; not 0.
     pub len: u64,
-}
-
-/// A cursor over the shared extents of a realtime group, whose tree has its root in `inode`.
-///
-/// # Errors
-///
-/// `Invalid` for an inode that holds no such root; `Corrupt`.
-pub fn rt_cursor<'a, S: Store>(
-    store: &'a S,
-    group: RtGroup,
-    inode: &'a Inode,
-) -> Result<Cursor<'a, S, RtRefcount>> {
-    match &inode.data {
-        Fork::Meta(root) => Cursor::in_fork(store, inode.number, group, root),
-        _ => Err(Error::Invalid),
-    }
 }
 
 /// The first shared part of `len` blocks of the data device from `start`, which lie in one group.
@@ -60,11 +45,12 @@ pub fn find_shared<S: Store>(store: &S, start: FsBlock, len: u64) -> Result<Opti
 }
 
 /// The first shared part of `len` blocks of the realtime device from `start`, as [`find_shared`]
-/// tells it. `inode` holds the reference-count tree of their group.
+/// tells it. `inode` is the [file](rt::GroupFile::Refcount) with the reference-count tree of their
+/// group.
 ///
 /// # Errors
 ///
-/// As [`find_shared`] and [`rt_cursor`].
+/// As [`find_shared`] and [`rt::refcount`].
 pub fn find_shared_rt<S: Store>(
     store: &S,
     inode: &Inode,
@@ -77,7 +63,7 @@ pub fn find_shared_rt<S: Store>(
     }
     let (group, block): (RtGroup, RtGroupBlock) =
         geo.split_rt_block(start).ok_or(Error::Invalid)?;
-    first_shared(&mut rt_cursor(store, group, inode)?, block, len)
+    first_shared(&mut rt::refcount(store, group, inode)?, block, len)
 }
 
 /// The first shared part of `len` blocks from `start` in the group of the cursor's tree.

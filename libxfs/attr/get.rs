@@ -17,7 +17,7 @@ use crate::libxfs::{
         kind::Kind,
         units::{DiskAddr, FileBlock},
     },
-    inode::Inode,
+    inode::{Inode, WhichFork},
     store::{Device, Run, Store},
 };
 
@@ -69,13 +69,18 @@ pub fn get<S: Store>(
         value: None,
         hash: NameHash::of(name),
     };
-    find(store, inode, &wanted, |fork, value| match value {
-        Value::Local(value) => copy_out(value, buffer),
-        Value::Remote { start, length } => {
-            let fork = fork.ok_or(Error::Invalid)?;
-            read_remote(store, fork, start, length, buffer)
+    // Blocks of the value are read once the leaf is no longer held.
+    let elsewhere = find(store, inode, &wanted, |value| match value {
+        Value::Local(value) => copy_out(value, buffer).map(Ok),
+        Value::Remote { start, length } => Ok(Err((start, length))),
+    })?;
+    match elsewhere {
+        Ok(length) => Ok(length),
+        Err((start, length)) => {
+            let fork = NameFork::attributes(inode.number, inode.extents(WhichFork::Attr)?);
+            read_remote(store, &fork, start, length, buffer)
         }
-    })
+    }
 }
 
 /// Whether there is a whole attribute with this name and this very value beside it, of at most
@@ -97,7 +102,7 @@ pub fn get_value<S: Store>(
         value: Some(value),
         hash: hash_of(Some(namespace), name, value),
     };
-    find(store, inode, &wanted, |_, _| Ok(()))
+    find(store, inode, &wanted, |_| Ok(()))
 }
 
 /// Copies a value out, if there is room; no room at all asks for the length.
@@ -109,12 +114,12 @@ fn copy_out(value: &[u8], buffer: &mut [u8]) -> Result<usize> {
     Ok(value.len())
 }
 
-/// Finds an attribute and hands its value to `take`, with the fork if it has blocks.
+/// Finds an attribute and hands its value to `take`, which runs while a block is held.
 fn find<S, T>(
     store: &S,
     inode: &Inode,
     wanted: &Wanted<'_>,
-    take: impl FnOnce(Option<&NameFork<'_>>, Value<'_>) -> Result<T>,
+    take: impl FnOnce(Value<'_>) -> Result<T>,
 ) -> Result<T>
 where
     S: Store,
@@ -125,7 +130,7 @@ where
                 let attr = attr.map_err(|fault| Error::inode(fault, inode.number))?;
                 let value = Value::Local(attr.value);
                 if attr.flags.is_whole_in(wanted.namespace) && wanted.is(attr.name, value) {
-                    return take(None, value);
+                    return take(value);
                 }
             }
             Err(Error::NoAttribute)
@@ -147,7 +152,7 @@ fn find_in_leaves<S, T>(
     mut at: FileBlock,
     mut held: Held<S::Block>,
     wanted: &Wanted<'_>,
-    take: impl FnOnce(Option<&NameFork<'_>>, Value<'_>) -> Result<T>,
+    take: impl FnOnce(Value<'_>) -> Result<T>,
 ) -> Result<T>
 where
     S: Store,
@@ -161,7 +166,7 @@ where
             }
             let attr = leaf.attr(entry).map_err(|fault| held.fault(fault))?;
             if wanted.is(attr.name, attr.value) {
-                return take(Some(fork), attr.value);
+                return take(attr.value);
             }
         }
         if leaf.last_hash() != wanted.hash {
@@ -174,6 +179,7 @@ where
         if store.interrupted() {
             return Err(Error::Interrupted);
         }
+        drop(held);
         held = fork.read_tree_block(store, at)?;
     }
 }

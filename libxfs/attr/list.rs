@@ -120,7 +120,8 @@ pub struct Listing {
 /// Lists the attributes of `inode` from `cursor` on, in all namespaces, until `emit` declines one
 /// by returning false, or all are listed. The cursor is left at the attribute that was declined.
 ///
-/// The caller keeps the attribute fork from changing. `emit` runs while a block is held.
+/// The caller keeps the attribute fork from changing. `emit` runs while a block is held, so it
+/// reads nothing.
 ///
 /// # Errors
 ///
@@ -390,6 +391,7 @@ fn list_tree<S: Store>(
             return Err(Error::Interrupted);
         }
         cursor.block = leaf_number(next);
+        drop(held);
         held = fork.read_tree_block(store, next)?;
         // A chain that goes back would list attributes again and again.
         let leaf = Leaf::view(&held.block).map_err(|fault| held.fault(fault))?;

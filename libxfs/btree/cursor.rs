@@ -14,8 +14,8 @@ use crate::libxfs::{
     store::{Device, Run, Store},
 };
 
-/// Leaves that a walk asks for in advance.
-const READ_AHEAD: usize = 4;
+/// Leaves that a walk asks for at a time, so that the device sees runs of them, and some way ahead.
+const READ_AHEAD: usize = 16;
 
 /// Where a tree begins.
 #[derive(Clone, Copy, Debug)]
@@ -289,16 +289,21 @@ impl<'a, S: Store, T: Tree> Cursor<'a, S, T> {
         Ok(low)
     }
 
-    /// Loads the child that the entry at `level` leads to.
+    /// Loads the child that the entry at `level` leads to, and checks that it begins with the key
+    /// that its parent has for it.
     pub(super) fn descend(&mut self, level: usize) -> Result<usize> {
-        let pointer = self
-            .node(level)?
-            .pointer(self.index(level))
-            .ok_or_else(|| self.corrupt(level, "pointer"))?;
+        let node = self.node(level)?;
+        let index = self.index(level);
+        let (Some(key), Some(pointer)) = (node.key(index), node.pointer(index)) else {
+            return Err(self.corrupt(level, "pointer"));
+        };
         let below = level
             .checked_sub(1)
             .ok_or_else(|| self.corrupt(level, "level"))?;
         self.load(below, pointer)?;
+        if self.entry_key(&self.node(below)?, 0) != Some(key) {
+            return Err(self.corrupt(below, "key"));
+        }
         Ok(below)
     }
 
@@ -388,8 +393,9 @@ impl<'a, S: Store, T: Tree> Cursor<'a, S, T> {
         let mut level = self.top();
         while level > 0 {
             level = self.descend(level)?;
+            self.check_edge(level, Way::Backward)?;
         }
-        self.read_ahead(Way::Forward);
+        self.read_ahead(Way::Forward, true);
         self.record()
     }
 
@@ -408,8 +414,9 @@ impl<'a, S: Store, T: Tree> Cursor<'a, S, T> {
                 break;
             }
             level = self.descend(level)?;
+            self.check_edge(level, Way::Forward)?;
         }
-        self.read_ahead(Way::Backward);
+        self.read_ahead(Way::Backward, true);
         self.record()
     }
 
@@ -458,6 +465,7 @@ impl<'a, S: Store, T: Tree> Cursor<'a, S, T> {
         loop {
             level = level.saturating_add(1);
             if level > self.top() {
+                self.check_edge(0, way)?;
                 self.reset();
                 return Ok(());
             }
@@ -476,8 +484,21 @@ impl<'a, S: Store, T: Tree> Cursor<'a, S, T> {
         while level > 0 {
             level = self.cross_to_child(level, way)?;
         }
-        self.read_ahead(way);
+        self.read_ahead(way, false);
         Ok(())
+    }
+
+    /// That the block at `level` is the last one of its level that way.
+    fn check_edge(&self, level: usize, way: Way) -> Result {
+        let node = self.node(level)?;
+        let (sibling, field) = match way {
+            Way::Forward => (node.right(), "rightsib"),
+            Way::Backward => (node.left(), "leftsib"),
+        };
+        match sibling {
+            None => Ok(()),
+            Some(_) => Err(self.corrupt(level, field)),
+        }
     }
 
     /// Loads the child of the entry at `level` in place of its neighbour, and checks that both are
@@ -517,18 +538,27 @@ impl<'a, S: Store, T: Tree> Cursor<'a, S, T> {
         Ok(below)
     }
 
-    /// Asks for the leaves that the walk comes to next.
-    fn read_ahead(&self, way: Way) {
+    /// Asks for leaves that the walk comes to: at its start, and then each time that it has gone
+    /// through a batch of them, for the batch after the next.
+    fn read_ahead(&self, way: Way, start: bool) {
         if self.top() == 0 {
             return;
         }
+        let at = self.index(1);
+        let first = if start {
+            1
+        } else if at.checked_rem(READ_AHEAD) == Some(0) {
+            READ_AHEAD
+        } else {
+            return;
+        };
         let Ok(parent) = self.node(1) else {
             return;
         };
-        for step in 1..=READ_AHEAD {
+        for step in first..READ_AHEAD.saturating_mul(2) {
             let index = match way {
-                Way::Forward => self.index(1).checked_add(step),
-                Way::Backward => self.index(1).checked_sub(step),
+                Way::Forward => at.checked_add(step),
+                Way::Backward => at.checked_sub(step),
             };
             let Some(pointer) = index.and_then(|index| parent.pointer(index)) else {
                 return;

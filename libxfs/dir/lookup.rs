@@ -98,6 +98,38 @@ fn in_short(dir: &Inode, short: &ShortForm<'_>, name: &[u8]) -> Result<Option<Fo
     Ok(None)
 }
 
+/// Entries of the name's hash, copied out of an index so that it need not be held while data blocks
+/// are read. Nearly always there is one, or none.
+struct Candidates {
+    pointers: [DataPtr; Self::MOST],
+    count: usize,
+    /// Entries of the hash to pass over to get to the next ones; `None` when there are no more.
+    next: Option<usize>,
+}
+
+impl Candidates {
+    const MOST: usize = 4;
+
+    /// The entries of a hash but for the first `skip`.
+    fn of(index: &[LeafEntry], hash: NameHash, skip: usize) -> Self {
+        let mut entries = matching(index, hash).iter().enumerate().skip(skip);
+        let mut pointers = [DataPtr::NULL; Self::MOST];
+        let mut count = 0usize;
+        for slot in &mut pointers {
+            let Some(pointer) = entries.by_ref().find_map(|(_, entry)| entry.pointer()) else {
+                break;
+            };
+            *slot = pointer;
+            count = count.saturating_add(1);
+        }
+        Self {
+            pointers,
+            count,
+            next: entries.next().map(|(place, _)| place),
+        }
+    }
+}
+
 /// A search for one name in a directory with blocks of its own.
 struct Search<'a, S: Store> {
     store: &'a S,
@@ -146,16 +178,27 @@ impl<'a, S: Store> Search<'a, S> {
     }
 
     fn in_leaf(&mut self) -> Result<Option<Found>> {
-        let held = self
-            .fork
-            .read(self.store, self.geo.leaf_start(), Kind::DirLeaf)?;
-        let leaf = Leaf::view(&held.block, LeafKind::Single)
-            .and_then(|leaf| {
-                leaf.header.info.check_owner(self.fork.owner, "dir3 leaf")?;
-                Ok(leaf)
-            })
-            .map_err(|fault| held.fault(fault))?;
-        self.in_index(leaf.entries)
+        let mut skip = 0;
+        loop {
+            let held = self
+                .fork
+                .read(self.store, self.geo.leaf_start(), Kind::DirLeaf)?;
+            let leaf = Leaf::view(&held.block, LeafKind::Single)
+                .and_then(|leaf| {
+                    leaf.header.info.check_owner(self.fork.owner, "dir3 leaf")?;
+                    Ok(leaf)
+                })
+                .map_err(|fault| held.fault(fault))?;
+            let candidates = Candidates::of(leaf.entries, self.hash, skip);
+            drop(held);
+            if let Some(found) = self.among(&candidates)? {
+                return Ok(Some(found));
+            }
+            match candidates.next {
+                Some(next) => skip = next,
+                None => return Ok(None),
+            }
+        }
     }
 
     /// Names of one hash may fill the end of a leaf and go on in the next ones.
@@ -167,6 +210,7 @@ impl<'a, S: Store> Search<'a, S> {
             return Ok(None);
         };
         let mut guard = LoopGuard::new(at);
+        let mut skip = 0;
         loop {
             let leaf = Leaf::view(&held.block, LeafKind::Many)
                 .and_then(|leaf| {
@@ -176,16 +220,28 @@ impl<'a, S: Store> Search<'a, S> {
                     Ok(leaf)
                 })
                 .map_err(|fault| held.fault(fault))?;
-            let found = self.in_index(leaf.entries)?;
-            if found.is_some() || leaf.last_hash() != self.hash {
-                return Ok(found);
+            let candidates = Candidates::of(leaf.entries, self.hash, skip);
+            let next = leaf
+                .header
+                .info
+                .next()
+                .filter(|_| leaf.last_hash() == self.hash);
+            let circle = held.fault(Fault::corrupt("dir3 leaf", "forw"));
+            drop(held);
+            if let Some(found) = self.among(&candidates)? {
+                return Ok(Some(found));
             }
-            at = match leaf.header.info.next() {
-                Some(next) => next,
-                None => return Ok(None),
-            };
-            if !guard.step(at) {
-                return Err(held.fault(Fault::corrupt("dir3 leaf", "forw")));
+            if let Some(next) = candidates.next {
+                skip = next;
+            } else {
+                at = match next {
+                    Some(next) => next,
+                    None => return Ok(None),
+                };
+                if !guard.step(at) {
+                    return Err(circle);
+                }
+                skip = 0;
             }
             if self.store.interrupted() {
                 return Err(Error::Interrupted);
@@ -194,12 +250,9 @@ impl<'a, S: Store> Search<'a, S> {
         }
     }
 
-    /// Compares the names of all entries with the hash.
-    fn in_index(&mut self, index: &[LeafEntry]) -> Result<Option<Found>> {
-        for pointer in matching(index, self.hash)
-            .iter()
-            .filter_map(LeafEntry::pointer)
-        {
+    /// Compares the names that candidates lead to.
+    fn among(&mut self, candidates: &Candidates) -> Result<Option<Found>> {
+        for &pointer in candidates.pointers.iter().take(candidates.count) {
             if let Some(found) = self.at_pointer(pointer)? {
                 return Ok(Some(found));
             }

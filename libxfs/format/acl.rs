@@ -9,9 +9,8 @@ use super::fault::{ensure, Fault};
 use core::mem::size_of;
 use zerocopy::{
     byteorder::big_endian::{U16, U32},
-    FromBytes,
+    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
 };
-use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Largest value of a list in bytes: that of any attribute.
 pub const MAX_SIZE: usize = 65536;

@@ -365,7 +365,7 @@ impl Geometry {
 
     /// Bytes of an inode cluster, the unit in which inodes are read and written: 32 inodes where
     /// chunks are aligned to that, else 8 KiB.
-    const fn inode_cluster_bytes(&self) -> u64 {
+    pub const fn inode_cluster_bytes(&self) -> u64 {
         let base = 8192;
         let scaled = shl((self.inode_size >> 8) as u64, 13);
         if self.inode_alignment as u64 >= shr(scaled, self.block_log) {

@@ -4,8 +4,9 @@
 
 The floors, from the ground up: rust/ (0), libxfs/format/ (1), libxfs/ (2), the
 engine, which is fs/ where it has threads (3), fs/ (4), tests/ (5). libxfs/ runs
-on the host too, so it stands on nothing of rust/, and libxfs/format/ on nothing
-but core and zerocopy.
+on the host too, so it stands on nothing of rust/, unless a line #[cfg(CONFIG_...)]
+before it says that the host goes another way; and libxfs/format/ stands on
+nothing but core and zerocopy.
 """
 
 import os
@@ -122,9 +123,11 @@ def faults(path, text):
     own = floor(path)
     text = stripped(text)
     module = module_of(path)
+    lines = text.split("\n")
     children = set(re.findall(r"\bmod\s+(\w+)", text))
     found = [(line, used, True) for line, used in use_paths(text)]
-    found += [(line, used, False) for line, used in inline_paths(text)]
+    uses = {line for line, _, _ in found}
+    found += [(line, used, False) for line, used in inline_paths(text) if line not in uses]
     for line, used, whole in found:
         inside, crate = resolve(used, module, children)
         if crate and own in OUTSIDE and crate not in OUTSIDE[own]:
@@ -137,7 +140,8 @@ def faults(path, text):
             continue
         if target > own and not (whole and len(inside) < len(module) and module[: len(inside)] == inside):
             yield f"{path}:{line}: {'::'.join(used)} is on floor {target}, this file on floor {own}"
-        if own in (1, 2) and target == 0:
+        gated = line > 1 and lines[line - 2].strip().startswith("#[cfg(CONFIG_")
+        if own in (1, 2) and target == 0 and not gated:
             yield f"{path}:{line}: {'::'.join(used)}: libxfs/ runs without rust/"
 
 

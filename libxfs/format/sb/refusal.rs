@@ -197,6 +197,17 @@ impl Superblock<'_> {
         if !fits(self.dblocks.get()) || !fits(self.rblocks.get()) {
             return Err(Refusal::TooLarge);
         }
+        // Sparse chunks are made of whole clusters.
+        let geo = self.geometry();
+        let cluster = geo
+            .inode_cluster_bytes()
+            .checked_shr(u32::from(geo.block_log));
+        if features.sparse_inodes() && Some(u64::from(geo.sparse_inode_alignment)) != cluster {
+            return Err(Refusal::Corrupt(Fault::corrupt(
+                "superblock",
+                "spino_align",
+            )));
+        }
         self.admit_realtime(features, mount)
     }
 

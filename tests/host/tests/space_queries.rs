@@ -2,7 +2,7 @@
 
 //! What is asked of a whole file system: which inodes there are, and who owns each block.
 
-use std::ops::ControlFlow;
+use std::{cell::Cell, ops::ControlFlow};
 use xfs_host::{
     fixture::{Image, SHAPES},
     image::ImageStore,
@@ -12,12 +12,13 @@ use xfs_host::{
         format::{
             btree::{InodeChunk, Owner},
             geometry::Geometry,
-            units::{AgBlock, AgInode, AgNumber, FsBlock, InodeNumber},
+            units::{AgBlock, AgInode, AgNumber, FsBlock, InodeNumber, RtGroup},
         },
-        fsmap::{self, Holder, Key, Mapping, Query},
+        fsmap::{self, Holder, Key, Mapping, Query, RtTrees, UseRtTrees},
         ialloc,
         inode::{Inode, Trust},
         refcount,
+        rt::{self, GroupFile},
         store::Store,
     },
 };
@@ -271,4 +272,96 @@ fn sharing_is_asked_within_one_group_only() {
             assert_eq!(found, Err(Error::Invalid), "{name} {start} {len}");
         }
     });
+}
+
+/// What a query of the realtime device tells, by owners or by the bitmap.
+fn ask_rt(store: &ImageStore, query: &Query, most: usize) -> Result<Vec<Mapping>> {
+    struct Trees<'a>(&'a ImageStore);
+    impl RtTrees for Trees<'_> {
+        fn with(&self, group: RtGroup, use_inodes: &mut UseRtTrees<'_>) -> Result<ControlFlow<()>> {
+            let rmap = rt::open(self.0, Some(group), GroupFile::Rmap)?;
+            let refcount = if GroupFile::Refcount.is_present(self.0.geometry()) {
+                Some(rt::open(self.0, Some(group), GroupFile::Refcount)?)
+            } else {
+                None
+            };
+            use_inodes(&rmap, refcount.as_ref())
+        }
+    }
+    let mut found = Vec::new();
+    let visit = |mapping: &Mapping| {
+        if found.len() == most {
+            return Ok(ControlFlow::Break(()));
+        }
+        found.push(*mapping);
+        Ok(ControlFlow::Continue(()))
+    };
+    let _ = if query.owners {
+        fsmap::rt_device(store, query, &Trees(store), visit)?
+    } else {
+        let bitmap = |group| rt::open(store, group, GroupFile::Bitmap);
+        fsmap::rt_device_free(store, query, bitmap, visit)?
+    };
+    Ok(found)
+}
+
+#[test]
+fn the_map_of_the_realtime_device_has_no_holes_and_comes_in_pieces_too() {
+    let asked = Cell::new(0);
+    for_every_shape(|name, store| {
+        let geo = store.geometry();
+        if geo.rt_blocks == 0 {
+            return;
+        }
+        let size = geo.rt_blocks * u64::from(geo.basic_blocks_per_block());
+        let mut free = Vec::new();
+        for owners in [true, false] {
+            let wanted = if owners {
+                GroupFile::Rmap
+            } else {
+                GroupFile::Bitmap
+            };
+            if !wanted.is_present(geo) || geo.rt_start != 0 {
+                continue;
+            }
+            let mut query = Query {
+                low: Key::LOWEST,
+                high: Key::HIGHEST,
+                owners,
+                sharing: true,
+            };
+            asked.set(asked.get() + 1);
+            let all = ask_rt(store, &query, usize::MAX).expect(name);
+            let mut next = 0;
+            for mapping in &all {
+                assert!(mapping.start.0 <= next, "{name} {mapping:?}");
+                next = next.max(mapping.start.0 + mapping.len);
+            }
+            assert_eq!(next, size, "{name} {owners}");
+            let sum: u64 = all
+                .iter()
+                .filter(|m| m.holder == Holder::Free)
+                .map(|m| m.len)
+                .sum();
+            free.push(sum);
+
+            let mut pieces = Vec::new();
+            loop {
+                let piece = ask_rt(store, &query, 3).expect(name);
+                let Some(last) = piece.last() else {
+                    break;
+                };
+                query.low = behind(last);
+                pieces.extend(piece);
+                assert!(pieces.len() <= all.len(), "{name}");
+            }
+            assert_eq!(pieces, all, "{name} {owners}");
+        }
+        // Both know what is free, but for what is left behind the last realtime extent.
+        if let [by_owner, by_bitmap] = free[..] {
+            let extent = u64::from(geo.rt_extent_size * geo.basic_blocks_per_block());
+            assert!(by_owner - by_bitmap < extent, "{name}");
+        }
+    });
+    assert!(asked.get() >= 6, "too few shapes have a realtime device");
 }
