@@ -2,7 +2,7 @@
 
 //! XFS: its disk format and the algorithms over it.
 //!
-//! Floors 1 and 2 of the house. [`format`] is the disk: typed big-endian views, checksums and
+//! Floors 1 and 2 of the house. [`mod@format`] is the disk: typed big-endian views, checksums and
 //! verifiers, with no allocation. What stands beside it here walks those structures through the
 //! [`store::Store`] trait, which the engine (in the kernel) or an image file (on the host)
 //! implements. Nothing here knows of threads, bios or the VFS, so the same code runs in the kernel

@@ -6,7 +6,7 @@
 //!
 //! - short ([`shortform`]): in the inode;
 //! - leaf: one block ([`leaf`]) with an index of hashes, names, and values that are not too long;
-//! - node: several such blocks under a B+tree ([`da`](super::da)).
+//! - node: several such blocks under a B+tree ([`da`]).
 //!
 //! A value that is too long for a leaf lies in blocks of its own ([`remote`]), in the same fork.
 //! Names belong to one of four namespaces, of which one is for parent pointers

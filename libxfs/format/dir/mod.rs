@@ -7,7 +7,7 @@
 //! - short ([`shortform`]): in the inode, without `.` and with the parent in the header;
 //! - block: one directory block that holds entries ([`data`]) and their hash index at its end;
 //! - leaf: blocks of entries, and one block ([`leaf`]) with the hash index and each block's room;
-//! - node: blocks of entries, a B+tree of hashes ([`da`](super::da) nodes over [`leaf`] blocks),
+//! - node: blocks of entries, a B+tree of hashes ([`da`] nodes over [`leaf`] blocks),
 //!   and blocks ([`free`]) that list each block's room.
 //!
 //! The three sorts of block lie in three sections of the fork, 32 GiB apart ([`space`]). V5 file
