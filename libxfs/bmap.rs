@@ -111,7 +111,7 @@ pub fn decode_extents(geo: &Geometry, fork: &ForkOf, bytes: &[u8]) -> Result<Ext
     let count = usize::try_from(fork.count).map_err(|_| fork.corrupt("extent count"))?;
     let (records, _) = <[DiskBmap]>::ref_from_prefix_with_elems(bytes, count)
         .map_err(|_| fork.corrupt("extent count"))?;
-    let mut map = ExtentMap::new();
+    let mut map = ExtentMap::with_room(fork.count)?;
     for record in records {
         fork.add(geo, &mut map, BmapRecord::decode(record))?;
     }

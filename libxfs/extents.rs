@@ -236,9 +236,9 @@ impl Packed {
         };
         Some(Self {
             high: unwritten
-                | mapping.offset.0 << Self::START_HIGH_BITS
-                | mapping.start.0 >> Self::START_LOW_BITS,
-            low: mapping.start.0 << Self::LENGTH_BITS | mapping.len,
+                | (mapping.offset.0 << Self::START_HIGH_BITS)
+                | (mapping.start.0 >> Self::START_LOW_BITS),
+            low: (mapping.start.0 << Self::LENGTH_BITS) | mapping.len,
         })
     }
 
@@ -262,7 +262,9 @@ impl Packed {
         let start_high = self.high & ((1 << Self::START_HIGH_BITS) - 1);
         Mapping {
             offset: FileBlock(self.offset()),
-            start: MappedBlock(start_high << Self::START_LOW_BITS | self.low >> Self::LENGTH_BITS),
+            start: MappedBlock(
+                (start_high << Self::START_LOW_BITS) | (self.low >> Self::LENGTH_BITS),
+            ),
             len: self.len(),
             state: if self.high & Self::UNWRITTEN == 0 {
                 State::Normal
@@ -311,6 +313,20 @@ impl ExtentMap {
             shape: Shape::Small(KVec::new()),
             count: 0,
         }
+    }
+
+    /// A map of nothing, with room for `count` mappings if these are few.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`.
+    pub fn with_room(count: u64) -> Result<Self> {
+        let room = usize::try_from(count).map_or(LEAF_RECORDS, |count| count.min(LEAF_RECORDS));
+        let mut map = Self::new();
+        if let Shape::Small(records) = &mut map.shape {
+            records.reserve(room, GFP_KERNEL)?;
+        }
+        Ok(map)
     }
 
     /// Mappings in it.

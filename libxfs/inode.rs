@@ -70,7 +70,7 @@ impl DeviceNumber {
 
     /// Encodes; bits for which there is no room are lost.
     pub const fn to_disk(self) -> u32 {
-        (self.major & Self::MAJOR_MASK) << Self::MINOR_BITS
+        ((self.major & Self::MAJOR_MASK) << Self::MINOR_BITS)
             | (self.minor & ((1 << Self::MINOR_BITS) - 1))
     }
 }

@@ -386,7 +386,7 @@ impl InodeCore {
             uid: raw.uid.get(),
             gid: raw.gid.get(),
             nlink: raw.nlink.get(),
-            projid: u32::from(raw.projid_hi.get()) << 16 | u32::from(raw.projid_lo.get()),
+            projid: (u32::from(raw.projid_hi.get()) << 16) | u32::from(raw.projid_lo.get()),
             atime: time(raw.atime),
             mtime: time(raw.mtime),
             ctime: time(raw.ctime),

@@ -200,7 +200,7 @@ impl DiskDquot {
     }
 
     /// Holds the record of `id` to its rules.
-    fn check(&self, geo: &Geometry, id: Option<u32>) -> Result<(), Fault> {
+    fn check(&self, geo: &Geometry, id: u32) -> Result<(), Fault> {
         ensure(self.magic.get() == MAGIC, NAME, "d_magic")?;
         ensure(self.version == VERSION, NAME, "d_version")?;
         ensure(QuotaType::from_disk(self.kind).is_some(), NAME, "d_type")?;
@@ -211,7 +211,7 @@ impl DiskDquot {
             NAME,
             "d_type",
         )?;
-        ensure(id == Some(self.id.get()), NAME, "d_id")?;
+        ensure(id == self.id.get(), NAME, "d_id")?;
         ensure(self.uuid == geo.meta_uuid, NAME, "dd_uuid")?;
         if self.id.get() == 0 {
             return Ok(());
@@ -271,13 +271,13 @@ pub fn records<'a>(geo: &Geometry, block: &'a [u8]) -> Result<&'a [DiskDquot], F
 /// The first rule that is broken.
 pub fn verify(geo: &Geometry, block: &[u8]) -> Result<(), Fault> {
     let records = records(geo, block)?;
-    let mut id = records.first().map(|first| first.id.get());
-    for record in records {
+    let first = records.first().map_or(0, |first| first.id.get());
+    for (index, record) in records.iter().enumerate() {
         if !crc::block_crc_is_good(record.as_bytes(), CRC_OFFSET) {
             return Err(Fault::checksum(NAME));
         }
-        record.check(geo, id)?;
-        id = id.and_then(|id| id.checked_add(1));
+        // In the block of the last id the records behind it start from 0 again.
+        record.check(geo, first.wrapping_add(index as u32))?;
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ impl Timestamp {
                 .saturating_mul(NSEC_PER_SEC)
                 .saturating_add(self.nsec as u64)
         } else {
-            (sec as i32 as u32 as u64) << 32 | self.nsec as u64
+            ((sec as i32 as u32 as u64) << 32) | self.nsec as u64
         }
     }
 }

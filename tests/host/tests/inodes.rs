@@ -19,6 +19,7 @@ use xfs_host::{
                 time::Timestamp,
                 Dinode, FileType, ForkFormat,
             },
+            kind::Kind,
             units::{AgNumber, FileBlock, InodeNumber},
         },
         inode::{cluster_run, inode_bytes, locate, DeviceNumber, Fork, Inode, Trust, WhichFork},
@@ -87,7 +88,7 @@ fn number(text: &str) -> Option<u64> {
 /// Compares the core with the fields that `xfs_db` prints.
 fn same_core(inode: &Inode, db: &HashMap<&str, u64>, place: &str) {
     let core = &inode.core;
-    let projid = db["core.projid_hi"] << 16 | db["core.projid_lo"];
+    let projid = (db["core.projid_hi"] << 16) | db["core.projid_lo"];
     let format = |format: ForkFormat| u64::from(format.to_disk());
     let mut pairs = vec![
         ("core.mode", u64::from(core.mode)),
@@ -283,13 +284,7 @@ fn encoding_a_core_gives_the_bytes_that_it_was_decoded_from() {
         for number in all_inodes(&store).into_iter().step_by(13) {
             let place = locate(&store, number, Trust::Trusted).unwrap();
             let run = cluster_run(&store, place).unwrap();
-            let block = store
-                .read(
-                    Device::Data,
-                    run,
-                    xfs_host::libxfs::format::kind::Kind::InodeCluster,
-                )
-                .unwrap();
+            let block = store.read(Device::Data, run, Kind::InodeCluster).unwrap();
             let bytes = inode_bytes(geo, &block, place).unwrap();
             let dinode = Dinode::verified(geo, number, bytes).unwrap();
             let mut copy = bytes.to_vec();
@@ -319,13 +314,7 @@ fn broken_inodes_are_refused_by_the_field_that_is_wrong() {
         .expect("a regular file with four extents");
     let place = locate(&store, number, Trust::Trusted).unwrap();
     let run = cluster_run(&store, place).unwrap();
-    let block = store
-        .read(
-            Device::Data,
-            run,
-            xfs_host::libxfs::format::kind::Kind::InodeCluster,
-        )
-        .unwrap();
+    let block = store.read(Device::Data, run, Kind::InodeCluster).unwrap();
     let good = inode_bytes(geo, &block, place).unwrap().to_vec();
     let changes: &[(&str, Change)] = &[
         ("di_magic", &|b| b[0] ^= 1),
@@ -480,7 +469,54 @@ fn device_numbers_come_back() {
         assert_eq!(DeviceNumber::from_disk(number.to_disk()), number);
     }
     assert_eq!(
-        DeviceNumber::from_disk(8 << 18 | 3),
+        DeviceNumber::from_disk((8 << 18) | 3),
         DeviceNumber { major: 8, minor: 3 }
     );
+}
+
+#[test]
+fn any_change_to_an_inode_ends_in_an_inode_or_an_error() {
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut below = |n: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % n as u64) as usize
+    };
+    for name in ["default", "no-nrext64", "rt-groups", "inode-2048"] {
+        let store = open(&Image::of(named(name)));
+        let geo = store.geometry();
+        let all = all_inodes(&store);
+        let mut refused = 0;
+        for number in all.iter().step_by(all.len().div_ceil(400)) {
+            let place = locate(&store, *number, Trust::Trusted).unwrap();
+            let run = cluster_run(&store, place).unwrap();
+            let block = store.read(Device::Data, run, Kind::InodeCluster).unwrap();
+            let good = inode_bytes(geo, &block, place).unwrap();
+            for _ in 0..60 {
+                let mut bad = good.to_vec();
+                for _ in 0..1 + below(3) {
+                    // Half of the changes in the core.
+                    let len = if below(2) == 0 { 176 } else { bad.len() };
+                    let at = below(len);
+                    bad[at] = match below(3) {
+                        0 => 0,
+                        1 => 0xff,
+                        _ => below(256) as u8,
+                    };
+                }
+                seal(&mut bad);
+                match Inode::parse(geo, *number, &bad) {
+                    Ok(mut inode) => {
+                        for which in [WhichFork::Data, WhichFork::Attr] {
+                            let _ = inode.load_extents(&store, which);
+                        }
+                        let _ = symlink::read_target(&store, &inode);
+                    }
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+        assert!(refused > 1_000, "{name}: {refused}");
+    }
 }
