@@ -14,7 +14,7 @@ use crate::{
         store::{Device, Run, Store},
     },
 };
-use layout::{Extent, Field, Layout};
+use layout::{Field, Layout};
 use std::{collections::BTreeMap, fmt, io, sync::Arc};
 
 /// Where the choices of a mutation come from.
@@ -105,12 +105,7 @@ impl Catalogue {
             let Some(layout) = Layout::of(&bytes) else {
                 continue;
             };
-            let step = match layout.extent {
-                Extent::Whole => bytes.len(),
-                Extent::Block => block_size,
-                Extent::Inode => inode_size,
-                Extent::Bytes(n) => n,
-            };
+            let step = layout.step(bytes.len(), block_size, inode_size);
             for (i, piece) in bytes.chunks_exact(step).enumerate() {
                 // An inode that is free has nothing of interest.
                 let free = layout.name == "inode" && piece[2..4] == [0, 0];

@@ -10,11 +10,14 @@ mod inodes;
 mod names;
 mod realtime;
 
-use crate::libxfs::{
-    error::{Error, Result},
-    format::units::InodeNumber,
-    log,
-    store::Store,
+use crate::{
+    image::ImageStore,
+    libxfs::{
+        error::{Error, Result},
+        format::units::InodeNumber,
+        log,
+        store::Store,
+    },
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -100,8 +103,13 @@ struct Walk<'a, S: Store> {
     free_rt_extents: u64,
 }
 
-/// Walks all that a store holds.
-pub fn walk<S: Store>(store: &S) -> Report {
+/// Walks all that an image holds.
+pub fn walk(store: &ImageStore) -> Report {
+    // One copy of the code, here; made for each test's own store it would take long to compile.
+    walk_store(store)
+}
+
+fn walk_store<S: Store>(store: &S) -> Report {
     let mut walk = Walk {
         store,
         report: Report::default(),

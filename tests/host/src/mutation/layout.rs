@@ -5,6 +5,8 @@
 //! Written apart from libxfs's own views, from the same sources: `xfs_format.h`,
 //! `xfs_da_format.h` and `xfs_log_format.h` of Linux 7.3 (layouts alone).
 
+use crate::libxfs::format::crc;
+
 /// A field: its name, its first byte and its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
@@ -541,6 +543,24 @@ const DQUOT: &[Field] = &[
 ];
 
 impl Layout {
+    /// How far apart structures of this kind lie in a buffer of `buffer` bytes.
+    pub fn step(&self, buffer: usize, block_size: usize, inode_size: usize) -> usize {
+        match self.extent {
+            Extent::Whole => buffer,
+            Extent::Block => block_size,
+            Extent::Inode => inode_size,
+            Extent::Bytes(n) => n,
+        }
+    }
+
+    /// Sets the checksum of each structure of a buffer right.
+    pub fn seal(&self, buffer: &mut [u8], block_size: usize, inode_size: usize) {
+        let step = self.step(buffer.len(), block_size, inode_size);
+        for structure in buffer.chunks_exact_mut(step) {
+            crc::set_block_crc(structure, self.crc);
+        }
+    }
+
     /// The layout of what `bytes` begin with, by its magic number.
     pub fn of(bytes: &[u8]) -> Option<&'static Self> {
         LAYOUTS.iter().find(|layout| {
