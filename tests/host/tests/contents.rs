@@ -18,7 +18,7 @@ use xfs_host::{
     libxfs::{
         bmap, dir,
         extents::State,
-        format::inode::{FileType, Timestamp},
+        format::inode::{time::Timestamp, FileType},
         inode::{Inode, Trust, WhichFork},
         store::Store,
         symlink,
@@ -70,12 +70,18 @@ impl Compared<'_> {
     fn directory(&mut self, path: &Path, directory: &Inode) {
         let mut names = Vec::new();
         let mut position = 0;
-        dir::readdir(self.store, directory, &mut position, 1 << 15, |entry| {
-            if entry.name != b"." && entry.name != b".." {
-                names.push((entry.name.to_vec(), entry.inode));
-            }
-            true
-        })
+        dir::readdir(
+            self.store,
+            || Ok(directory),
+            &mut position,
+            1 << 15,
+            |entry| {
+                if entry.name != b"." && entry.name != b".." {
+                    names.push((entry.name.to_vec(), entry.inode));
+                }
+                true
+            },
+        )
         .unwrap();
         names.sort();
         let mut expected: Vec<Vec<u8>> = fs::read_dir(path)
@@ -102,7 +108,7 @@ impl Compared<'_> {
         let block_size = u64::from(geo.block_size);
         let source = File::open(path).unwrap();
         let mut end = 0;
-        let mut hole = |from: u64, to: u64| {
+        let hole = |from: u64, to: u64| {
             if to > SHORT {
                 return;
             }
