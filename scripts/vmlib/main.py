@@ -85,6 +85,7 @@ def write_initrd(plan, machine, path):
         else:
             archive.tree("vm/modules", os.path.join(plan.modules, "lib/modules"))
         archive.copy("vm/guest", os.path.join(here, "guest/guest"))
+        archive.copy("vm/symbols", os.path.join(here, "guest/symbols"))
         archive.data("vm/driver", plan.driver.encode())
         if plan.module and os.path.exists(plan.module):
             archive.copy("vm/xfs_rust.ko", plan.module)
