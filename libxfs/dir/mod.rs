@@ -2,8 +2,9 @@
 
 //! Directories: finding a name, and listing them all.
 //!
-//! A data fork in the form of a B+tree has to be [loaded](super::inode::Inode::load_extents) before.
-//! A damaged block fails the call that needs it and no other.
+//! A data fork in the form of a B+tree has to be
+//! [loaded](super::inode::Inode::load_extents) before. A damaged block fails the call that needs it
+//! and no other.
 
 mod lookup;
 mod readdir;

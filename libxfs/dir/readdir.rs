@@ -52,10 +52,10 @@ pub struct DirEntry<'a> {
 /// `room` is about how many bytes of entries the caller can take; blocks are read ahead for as
 /// much.
 ///
-/// `emit` may fault on user space's memory, and such a fault may need the lock that keeps an inode's
-/// fork from changing. So `lock` is called for each block, and what it gives is dropped before
-/// `emit` runs; a block is held then, and nothing else. That the directory as a whole does not
-/// change meanwhile is the caller's to see to.
+/// `emit` may fault on user space's memory, and such a fault may need the lock that keeps an
+/// inode's fork from changing. So `lock` is called for each block, and what it gives is dropped
+/// before `emit` runs; a block is held then, and nothing else. That the directory as a whole does
+/// not change meanwhile is the caller's to see to.
 ///
 /// # Errors
 ///
