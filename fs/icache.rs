@@ -13,8 +13,7 @@ use super::{
 };
 use crate::{
     libxfs::{
-        self,
-        error,
+        self, error,
         format::{
             fault::Fault,
             inode::{
@@ -23,7 +22,10 @@ use crate::{
             },
             units::InodeNumber,
         },
-        inode::Trust, //
+        inode::{
+            Fork,
+            Trust, //
+        },
     },
     rust::bindings,
 };
@@ -40,6 +42,9 @@ use kernel::{
         rcu, //
     },
 };
+
+/// Bits of the minor number in a `dev_t`.
+const MINOR_BITS: u32 = 20;
 
 /// The slab; null while the module is not loaded.
 static SLAB: Atomic<*mut bindings::kmem_cache> = Atomic::new(core::ptr::null_mut());
@@ -238,6 +243,9 @@ unsafe fn set_attributes(inode: *mut bindings::inode, body: &libxfs::inode::Inod
     unsafe {
         (*inode).i_mode = core.mode;
         (*inode).i_generation = core.generation;
+        if let Fork::Dev(number) = &body.data {
+            (*inode).i_rdev = number.major << MINOR_BITS | number.minor;
+        }
         bindings::set_nlink(inode, core.nlink);
         bindings::i_uid_write(inode, core.uid);
         bindings::i_gid_write(inode, core.gid);

@@ -24,7 +24,10 @@ use crate::{
                 InodeCore, //
             },
         },
-        inode::WhichFork,
+        inode::{
+            Fork,
+            WhichFork, //
+        },
         symlink, //
     },
     rust::{
@@ -261,6 +264,9 @@ fn report_alignment(mount: &Mount, inode: &libxfs::inode::Inode, stat: &mut Stat
     }
 }
 
+/// Bytes of a mapping in memory.
+const MAPPING_SIZE: usize = 16;
+
 fn fill_file_attributes(
     node: &Inode,
     which: WhichFork,
@@ -295,11 +301,14 @@ fn fill_file_attributes(
     }
     attributes.set_xflags(xflags);
     attributes.set_project(core.projid);
-    attributes.set_extents(match which {
+    let extents = match (inode.fork(which), which) {
+        // Of a fork without mappings the C driver tells how many its content has room for.
+        (Some(Fork::Local(bytes)), _) => (bytes.len() / MAPPING_SIZE) as u32,
         // The counter has 48 bits on disk and 32 to user space.
-        WhichFork::Data => core.nextents as u32,
-        WhichFork::Attr => core.anextents,
-    });
+        (_, WhichFork::Data) => core.nextents as u32,
+        (_, WhichFork::Attr) => core.anextents,
+    };
+    attributes.set_extents(extents);
     Ok(())
 }
 

@@ -10,6 +10,7 @@
 #include "blkdev.c"
 #include "fs.c"
 #include "fs_context.c"
+#include "iomap.c"
 #include "kdev_t.c"
 #include "nodemask.c"
 #include "pagemap.c"

@@ -3,7 +3,10 @@
 //! Regular files: reading, seeking, mappings for user space.
 
 use super::{
-    iomap::Mapper,
+    iomap::{
+        self,
+        Mapper, //
+    },
     node::{
         errno,
         Node, //
@@ -79,6 +82,14 @@ impl<T: Regular> ReadCall<'_, T> {
 
     /// Reads from the device.
     pub(crate) fn direct(self) -> Result<usize> {
+        // A read of no more than a block mostly is a single bio, which iomap has a short way for.
+        // SAFETY: By the invariant; the function maps nodes of the type that the file is of.
+        let simple = unsafe {
+            bindings::iomap_dio_read_simple(self.iocb, self.to, iomap::begin_of::<T::Read>())
+        };
+        if simple != -(bindings::ENOTBLK as isize) {
+            return count(simple);
+        }
         // SAFETY: By the invariant; the table maps nodes of the type that the file is of.
         count(unsafe {
             bindings::iomap_dio_rw(

@@ -167,6 +167,11 @@ impl<M: Mapper + ?Sized> Operations<M> {
     }
 }
 
+/// What maps a single range for `M`, for the calls of iomap that take a function and no table.
+pub(super) fn begin_of<M: Mapper>() -> bindings::iomap_iter_begin_fn {
+    Some(Operations::<M>::begin)
+}
+
 /// `address_space_operations.read_folio`.
 ///
 /// # Safety
