@@ -8,6 +8,7 @@
 mod groups;
 mod inodes;
 mod names;
+mod queries;
 mod realtime;
 
 use crate::{
@@ -127,6 +128,7 @@ fn walk_store<S: Store>(store: &S) -> Report {
     walk.all_inodes();
     walk.names();
     walk.realtime();
+    walk.queries();
     walk.superblock_counters();
     walk.report
 }

@@ -42,16 +42,18 @@ fn rounds() -> u64 {
 #[test]
 fn a_walk_of_any_mutated_image_ends_without_a_panic() {
     let mut noticed = BTreeMap::<&str, (u64, u64)>::new();
-    for name in SHAPES {
+    let images = SHAPES.map(|name| {
         let image = Image::small(named(name));
         let disks = image.disks();
         let store = ImageStore::open(disks.clone()).unwrap();
         let mut clean = Report::default();
         let catalogue = Catalogue::of_walk(&store, |store| clean = walk(store)).unwrap();
         assert!(clean.is_clean(), "{name}:\n{clean}");
-        let reads = store.reads();
-        for seed in 0..rounds() {
-            let mut changed = Mutable::new(&disks);
+        (name, disks, catalogue, store.reads())
+    });
+    for seed in 0..rounds() {
+        for (name, disks, catalogue, reads) in &images {
+            let mut changed = Mutable::new(disks);
             let mutation = catalogue
                 .mutate(&mut Seeded(seed), &mut changed)
                 .unwrap()

@@ -103,8 +103,9 @@ impl<S: Store> Walk<'_, S> {
             return;
         }
         let rt_free = self.free_rt_extents;
-        let groups = self.store.geometry().features.metadir();
-        self.agree(groups || counters.free_rt_extents == rt_free, || {
+        // With zones, what is free is known by who owns the rest.
+        let zoned = self.store.geometry().features.zoned();
+        self.agree(zoned || counters.free_rt_extents == rt_free, || {
             format!(
                 "superblock: frextents {} but {rt_free} in bitmaps",
                 counters.free_rt_extents

@@ -118,6 +118,7 @@ impl<S: Store> Walk<'_, S> {
         });
         self.inode_blocks += own.saturating_sub(realtime);
         self.attributes(&inode);
+        self.shared(&inode);
         match inode.core.file_type() {
             Some(FileType::Directory) => self.directory(&inode),
             Some(FileType::Symlink) => self.symlink(&inode),
