@@ -2,6 +2,7 @@
 
 //! The fork map in memory against a plain ordered map.
 
+use kernel::alloc::faults::{self, FailAfter};
 use std::collections::BTreeMap;
 use xfs_host::libxfs::{
     error::Error,
@@ -268,4 +269,58 @@ fn what_no_record_can_say_is_refused() {
     map.insert(largest).unwrap();
     assert_eq!(map.last(), Some(largest));
     assert_eq!(map.update(FileBlock(3), largest), Err(Error::NotFound));
+}
+
+#[test]
+fn an_edit_without_memory_leaves_the_map_as_it_was() {
+    let mut random = Random(11);
+    let mut map = ExtentMap::new();
+    let mut model = Model::default();
+    let mut failed = 0;
+    while failed < 2_000 {
+        let new = mapping(random.below(400_000), random.below(1 << 40), 1);
+        if model.overlaps(&new, None) {
+            continue;
+        }
+        let allowed = random.below(3);
+        let result = {
+            let _failing = FailAfter::new(allowed);
+            map.insert(new)
+        };
+        match result {
+            Ok(()) => {
+                model.0.insert(new.offset.0, new);
+            }
+            Err(error) => {
+                assert_eq!(error, Error::NoMemory);
+                failed += 1;
+                // Once there is memory it goes in.
+                if random.below(2) == 0 {
+                    map.insert(new).unwrap();
+                    model.0.insert(new.offset.0, new);
+                }
+            }
+        }
+        model.compare(&map, new.offset.0);
+    }
+    model.compare_all(&map);
+    while let Some(first) = map.lookup(FileBlock(0)) {
+        // Taking out needs none.
+        let _failing = FailAfter::new(0);
+        assert_eq!(map.remove(first.offset), model.0.remove(&first.offset.0));
+    }
+}
+
+#[test]
+fn memory_comes_in_small_pieces_and_follows_what_is_mapped() {
+    faults::reset_largest();
+    let mut map = ExtentMap::new();
+    for i in 0..100_000 {
+        map.append(mapping(i * 2, i, 1)).unwrap();
+    }
+    assert!(faults::largest() <= 1_024, "{}", faults::largest());
+    let before = faults::count();
+    let claimed = ExtentMap::with_room(u64::MAX).unwrap();
+    assert!(claimed.is_empty());
+    assert!(faults::count() - before <= 1 && faults::largest() <= 1_024);
 }
