@@ -170,6 +170,9 @@ impl Filling {
         // SAFETY: The super block lives until after `info`, which holds the devices.
         let (log_device, realtime) = unsafe { self.open_devices(info, &options, data) }?;
 
+        for device in [Some(data), log_device, realtime].into_iter().flatten() {
+            device.write_out()?;
+        }
         let admission = sb::Mount {
             read_only: self.context.is_read_only(),
             no_recovery: options.no_recovery,

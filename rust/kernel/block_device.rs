@@ -84,6 +84,13 @@ impl BlockDevice {
         unsafe { bindings::invalidate_bdev(self.as_ptr()) };
     }
 
+    /// Writes out what others have changed through the device's own page cache, so that requests
+    /// see it.
+    pub fn write_out(self) -> Result {
+        // SAFETY: As above; sleeps.
+        kernel::error::to_result(unsafe { bindings::sync_blockdev(self.as_ptr()) })
+    }
+
     /// Has the device write out its cache.
     pub fn flush(self) -> Result {
         // SAFETY: As above; sleeps.
