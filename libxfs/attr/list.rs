@@ -236,9 +236,13 @@ fn sorted<'a>(
     for (place, attr) in short.iter().enumerate() {
         let attr = attr.map_err(&corrupt)?;
         let hash = hash_of(attr.flags.namespace(), attr.name, attr.value);
-        sorted.push((hash, place, attr), GFP_KERNEL)?;
+        // Behind those of the same hash that lie before it. A list this short is sorted as it grows:
+        // the sorts of core can panic.
+        let at = sorted.partition_point(|&(other, ..): &(NameHash, _, _)| other <= hash);
+        sorted
+            .insert_within_capacity(at, (hash, place, attr))
+            .map_err(|_| Error::NoMemory)?;
     }
-    sorted.sort_unstable_by_key(|(hash, place, _)| (*hash, *place));
     Ok(sorted)
 }
 

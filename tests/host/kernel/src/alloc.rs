@@ -20,6 +20,15 @@ pub use flags::Flags;
 
 pub mod faults;
 
+/// Why an element was not inserted; it comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InsertError<T> {
+    /// The place lies past the end.
+    IndexOutOfBounds(T),
+    /// There is no room left.
+    OutOfCapacity(T),
+}
+
 /// A vector whose growth can fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vec<T>(std::vec::Vec<T>);
@@ -66,6 +75,18 @@ impl<T> Vec<T> {
     pub fn push(&mut self, v: T, flags: Flags) -> Result<(), AllocError> {
         self.reserve(1, flags)?;
         self.0.push(v);
+        Ok(())
+    }
+
+    /// Inserts `v` before the element at `index`.
+    pub fn insert_within_capacity(&mut self, index: usize, v: T) -> Result<(), InsertError<T>> {
+        if index > self.0.len() {
+            return Err(InsertError::IndexOutOfBounds(v));
+        }
+        if self.0.len() >= self.0.capacity() {
+            return Err(InsertError::OutOfCapacity(v));
+        }
+        self.0.insert(index, v);
         Ok(())
     }
 
