@@ -41,6 +41,10 @@ format:
 demo:
 	@scripts/demo
 
+.PHONY: bench
+bench:
+	@scripts/bench
+
 .PHONY: vm
 vm:
 	@scripts/vm --memory 2048 --disk 8G --disk 8G
@@ -58,6 +62,7 @@ help:
 	@echo 'make test-long   the same tests at their full length'
 	@echo 'make check       layout, lints, floors and documentation, no test'
 	@echo 'make kunit       the tests inside the kernel, in user-mode Linux'
+	@echo 'make bench       times beside the C driver; wants a machine that does nothing else'
 	@echo 'make format      lay out all Rust files with rustfmt'
 	@echo 'make vm          a shell in a virtual machine with the module loaded and two empty disks'
 	@echo 'make clean       remove all that was built here; the cache stays'
