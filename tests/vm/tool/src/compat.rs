@@ -100,7 +100,6 @@ pub fn dump(out: &mut Out, root: &OwnedFd) {
         ("FSGEOMETRY_V1", ioc(IOR, b'X', 100, 108), 108),
         ("FSGEOMETRY_V4", ioc(IOR, b'X', 124, 112), 112),
         ("FSGEOMETRY", ioc(IOR, b'X', 126, 256), 256),
-        ("FSCOUNTS", ioc(IOR, b'X', 113, 32), 32),
         ("AG_GEOMETRY", ioc(IOWR, b'X', 61, 128), 128),
         ("GETFLAGS", ioc(IOR, b'f', 1, 4), 4),
         ("GETVERSION", ioc(IOR, b'v', 1, 4), 4),

@@ -168,9 +168,9 @@ fn run(dir: &str, keep: bool) -> sys::Result<Out> {
     let mut path = Vec::new();
     let at = walk.root.as_raw_fd();
     walk.visit(at, b".", &mut path, 0);
-    // Once more, now that all inodes are known to the kernel: the counts must not have moved.
+    // Once more, now that all inodes are known to the kernel: nothing must have moved.
     walk.out.line("\n== the file system again");
-    fs::summary(&mut walk.out, &walk.root);
+    fs::settled(&mut walk.out, &walk.root);
     Ok(walk.out)
 }
 
