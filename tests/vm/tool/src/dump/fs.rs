@@ -311,6 +311,17 @@ pub fn fsmap_rows(
     Ok(rows)
 }
 
+/// The number of the data device, as GETFSMAP tells it: what the kernel calls a new encoding.
+fn data_device(fd: RawFd) -> u32 {
+    match sys::statx(fd, &sys::c(b""), 1) {
+        Ok(stat) => {
+            let (major, minor) = (u32_at(&stat, 136), u32_at(&stat, 140));
+            (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
+        }
+        Err(_) => 0,
+    }
+}
+
 fn fsmap(out: &mut Out, fd: RawFd) {
     const ALL: (u32, u64, u64) = (u32::MAX, u64::MAX, u64::MAX);
     rows(out, "GETFSMAP", fsmap_rows(fd, (0, 0, 0), ALL, 4096), MOST);
@@ -318,12 +329,7 @@ fn fsmap(out: &mut Out, fd: RawFd) {
     rows(out, "GETFSMAP count", counted, 8);
     let sevens = fsmap_rows(fd, (0, 0, 0), ALL, 7);
     rows(out, "GETFSMAP by sevens", sevens, 8);
-    let mut device = 0;
-    if let Ok(stat) = sys::statx(fd, &sys::c(b""), 1) {
-        let (major, minor) = (u64::from(u32_at(&stat, 136)), u64::from(u32_at(&stat, 140)));
-        // What the kernel calls a new encoding of a device's number.
-        device = ((minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)) as u32;
-    }
+    let device = data_device(fd);
     const MIB: u64 = 1 << 20;
     for (low, high) in [
         ((device, 0, 0), (device, 0, u64::MAX)),
@@ -391,8 +397,10 @@ fn unprivileged(out: &mut Out, fd: RawFd) {
         let outcome = bulk_rows(fd, which, 0, 0, 0, 4);
         rows(out, which.name, outcome, 8);
     }
-    let all = (u32::MAX, u64::MAX, u64::MAX);
-    let map = fsmap_rows(fd, (0, 0, 0), all, 4096);
+    // The data device alone: of the last realtime group the C driver tells such a user that all of it
+    // is in use.
+    let data = data_device(fd);
+    let map = fsmap_rows(fd, (data, 0, 0), (data, u64::MAX, u64::MAX), 4096);
     rows(out, "GETFSMAP", map, 200);
     fixed(
         out,
