@@ -17,6 +17,9 @@ reported a bug, a warning, a bad access, a locking fault or a leak, or the
 machine could not be had or did not come to an end by itself. 126 and 127:
 COMMAND could not be run."""
 
+# The most that a user-mode kernel with modules can have, in MiB.
+UML_MEMORY = 1536
+
 
 def size(text):
     """A size in bytes: a number, or one with K, M, G or T."""
@@ -70,6 +73,10 @@ def parse(arguments):
         plan.memory = 3072 if plan.kernel == "debug" else 1024
     if plan.cpus < 1 or plan.memory < 128 or plan.timeout < 0:
         parser.error("--cpus from 1, --memory from 128, --timeout from 0")
+    # Modules lie above memory, and a call reaches no further than 2 GiB: past
+    # that, user-mode Linux lets them jump astray.
+    if plan.kernel == "uml" and plan.memory > UML_MEMORY:
+        parser.error(f"--memory {plan.memory}: user-mode Linux takes at most {UML_MEMORY}")
     for path, _ in plan.disk:
         if path and not os.path.exists(path):
             parser.error(f"--disk {path}: no such file; make it first: truncate -s 1G {path}")
