@@ -47,7 +47,7 @@ pub fn fill(fill: &mut Fill) -> Made {
     let base = fill.folder("files")?;
     let block = fill.block;
     let page = block.max(4096);
-    for len in [
+    let mut lengths = vec![
         0,
         1,
         511,
@@ -59,7 +59,10 @@ pub fn fill(fill: &mut Fill) -> Made {
         65536,
         1_000_003,
         fill.scaled(64 << 20, 2 << 20),
-    ] {
+    ];
+    lengths.sort_unstable();
+    lengths.dedup();
+    for len in lengths {
         plain(fill, &base.join(format!("plain-{len}")), len)?;
     }
     holes(fill, &base)?;
