@@ -289,6 +289,7 @@ pub(crate) fn errno(error: error::Error) -> Error {
         error::Error::Range => ERANGE,
         error::Error::Invalid => EINVAL,
         error::Error::Stale => ESTALE,
+        error::Error::NoSpace => ENOSPC,
         error::Error::Interrupted => EINTR,
         error::Error::Unsupported => EOPNOTSUPP,
     }

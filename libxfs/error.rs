@@ -58,6 +58,8 @@ pub enum Error {
     Invalid,
     /// The inode is free, or its generation has moved on (`ESTALE` for a handle).
     Stale,
+    /// No space is left (`ENOSPC`).
+    NoSpace,
     /// A signal asked the walk to stop (`EINTR`).
     Interrupted,
     /// Not supported for this object (`EOPNOTSUPP`).

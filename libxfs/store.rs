@@ -12,7 +12,10 @@ use super::{
         units::{AgBlock, AgNumber, DiskAddr, FsBlock},
     },
 };
-use core::{fmt, ops::Deref};
+use core::{
+    fmt,
+    ops::{Deref, DerefMut},
+};
 
 /// The devices of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,4 +94,30 @@ pub trait Store {
             len: self.geometry().basic_blocks_per_block(),
         })
     }
+}
+
+/// A keeper of metadata blocks that can be changed.
+///
+/// A transaction asks for these and nobody else does: see [`trans`](super::trans).
+pub trait StoreMut: Store {
+    /// A block that is held alone: until this is dropped no one else reads or changes it.
+    ///
+    /// What is changed in one that a transaction then does not commit is of no consequence, since
+    /// the file system is shut down: nothing of it may reach the disk.
+    type Locked: DerefMut<Target = [u8]>;
+
+    /// Locks the block made of `runs`, as [`Store::read_runs`] reads it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::read_runs`], `Shutdown`.
+    fn lock_runs(&self, device: Device, runs: &[Run], kind: Kind) -> Result<Self::Locked>;
+
+    /// Locks a block whose content is of no interest, for it was just allocated: it is not read,
+    /// and is all zeroes.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`, `Shutdown`, `Invalid` for no runs or runs outside the device.
+    fn lock_fresh(&self, device: Device, runs: &[Run]) -> Result<Self::Locked>;
 }

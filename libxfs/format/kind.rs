@@ -6,6 +6,8 @@
 //! the disk, and remembers the kind; a later reader that asks for another kind has them verified
 //! again. One enum and one match, where C has a table of function pointers.
 
+mod seal;
+
 use super::{
     ag::{agf, agfl, agi},
     attr,

@@ -52,7 +52,8 @@ struct Superblock {
     meta_uuid: [u8; 16],
 }
 
-const SUPERBLOCK_CRC: usize = offset_of!(Superblock, crc);
+/// Where the realtime superblock has its checksum.
+pub(super) const SUPERBLOCK_CRC: usize = offset_of!(Superblock, crc);
 
 /// Header of a bitmap's and a summary's blocks (`struct xfs_rtbuf_blkinfo`).
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -68,7 +69,10 @@ struct Header {
 
 const HEADER_SIZE: usize = size_of::<Header>();
 const _: () = assert!(HEADER_SIZE == 48);
-const HEADER_CRC: usize = offset_of!(Header, crc);
+/// Where a block with a header has its checksum.
+pub(super) const HEADER_CRC: usize = offset_of!(Header, crc);
+/// Where a block with a header has its log sequence number.
+pub(super) const HEADER_LSN: usize = offset_of!(Header, lsn);
 
 /// The two files that say what is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,7 +100,7 @@ impl RtFile {
 }
 
 /// Whether blocks of bitmaps and summaries have a header.
-const fn has_headers(geo: &Geometry) -> bool {
+pub(super) const fn has_headers(geo: &Geometry) -> bool {
     geo.features.metadir()
 }
 

@@ -8,22 +8,22 @@ use crate::libxfs::{
         geometry::Geometry,
         kind::Kind,
         sb::{self, DiskSuperblock, Mount, Refusal},
-        units::{DiskAddr, BASIC_BLOCK_SIZE},
+        units::{DiskAddr, Lsn, BASIC_BLOCK_SIZE},
     },
-    store::{Device, Run, Store},
+    store::{Device, Run, Store, StoreMut},
 };
 use kernel::alloc::{flags::GFP_KERNEL, KVVec};
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     fs::File,
     io::{self, Seek, SeekFrom},
-    ops::Deref,
+    ops::{Deref, DerefMut},
     os::unix::fs::FileExt,
     path::Path,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 /// Bytes that can be read at any place: an image file, or one with changes laid over it.
@@ -37,6 +37,61 @@ pub trait Disk: Send + Sync {
     ///
     /// Those of the file; a range past the end is one.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+
+    /// Changes the bytes from `offset`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file; a range past the end is one, and so is any of a disk that only reads.
+    fn write(&self, _offset: u64, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+}
+
+/// A disk of zeroes.
+pub struct ZeroDisk {
+    /// Length in bytes.
+    pub size: u64,
+}
+
+impl Disk for ZeroDisk {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, _: u64, buf: &mut [u8]) -> io::Result<()> {
+        buf.fill(0);
+        Ok(())
+    }
+}
+
+/// A disk whose changes stay in memory.
+pub struct ScratchDisk(Mutex<Overlay>);
+
+impl ScratchDisk {
+    /// Changes over `base`, none yet.
+    pub fn new(base: Arc<dyn Disk>) -> Self {
+        Self(Mutex::new(Overlay::new(base)))
+    }
+
+    /// The disk as it is now.
+    pub fn snapshot(&self) -> Overlay {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Disk for ScratchDisk {
+    fn size(&self) -> u64 {
+        self.0.lock().unwrap().size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.0.lock().unwrap().read_at(offset, buf)
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.lock().unwrap().write_at(offset, bytes)
+    }
 }
 
 /// A disk in a file.
@@ -48,7 +103,15 @@ pub struct FileDisk {
 impl FileDisk {
     /// Opens the file for reading.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
+        Self::new(File::open(path)?)
+    }
+
+    /// Opens the file for reading and writing.
+    pub fn open_rw(path: &Path) -> io::Result<Self> {
+        Self::new(File::options().read(true).write(true).open(path)?)
+    }
+
+    fn new(mut file: File) -> io::Result<Self> {
         // A block device's length is found in no other way.
         let size = file.seek(SeekFrom::End(0))?;
         Ok(Self { file, size })
@@ -62,6 +125,13 @@ impl Disk for FileDisk {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(buf, offset)
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if offset.saturating_add(bytes.len() as u64) > self.size {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.file.write_all_at(bytes, offset)
     }
 }
 
@@ -180,6 +250,21 @@ impl Disks {
     }
 }
 
+impl Disks {
+    /// Writes at the basic block `at`.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn write(&self, device: Device, at: DiskAddr, bytes: &[u8]) -> Result {
+        let disk = self.get(device).ok_or(Error::Invalid)?;
+        let offset =
+            at.0.checked_mul(BASIC_BLOCK_SIZE.into())
+                .ok_or(Error::Invalid)?;
+        disk.write(offset, bytes).map_err(|_| Error::Io)
+    }
+}
+
 /// Why an image is not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -226,6 +311,37 @@ pub struct ImageStore {
     seen: RefCell<Option<Seen>>,
     reads: Cell<u64>,
     budget: Cell<u64>,
+    locked: Locks,
+}
+
+/// First addresses of the blocks that are held alone.
+type Locks = Rc<RefCell<BTreeSet<(Device, DiskAddr)>>>;
+
+/// A block of an image that is held alone. What is changed in it reaches the image only through
+/// [`ImageStore::write`].
+pub struct LockedBlock {
+    bytes: KVVec<u8>,
+    name: (Device, DiskAddr),
+    locks: Locks,
+}
+
+impl Deref for LockedBlock {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl DerefMut for LockedBlock {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl Drop for LockedBlock {
+    fn drop(&mut self) {
+        self.locks.borrow_mut().remove(&self.name);
+    }
 }
 
 impl ImageStore {
@@ -238,6 +354,7 @@ impl ImageStore {
             seen: RefCell::new(None),
             reads: Cell::new(0),
             budget: Cell::new(u64::MAX),
+            locked: Locks::default(),
         }
     }
 
@@ -307,6 +424,73 @@ impl ImageStore {
         self.budget.set(reads);
     }
 
+    /// Readies a block for writing: sets its sequence number and checksum, and verifies it.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` for one that must not be written.
+    pub fn seal(
+        &self,
+        (device, at, kind): (Device, DiskAddr, Kind),
+        bytes: &mut [u8],
+        lsn: Lsn,
+    ) -> Result {
+        kind.seal(&self.geometry, bytes, Some(lsn));
+        kind.verify(&self.geometry, at, bytes)
+            .map_err(|fault| Error::block(fault, device, at))
+    }
+
+    /// Writes a block to its disk; whoever reads it from now on sees it.
+    ///
+    /// # Errors
+    ///
+    /// `Io`, `Invalid` for runs outside the device.
+    pub fn write(&self, device: Device, runs: &[Run], bytes: &[u8]) -> Result {
+        let mut rest = bytes;
+        for run in runs {
+            let len = run.len as usize * BASIC_BLOCK_SIZE as usize;
+            let (part, after) = rest.split_at_checked(len).ok_or(Error::Invalid)?;
+            self.disks.write(device, run.at, part)?;
+            rest = after;
+        }
+        self.forget(device, runs);
+        Ok(())
+    }
+
+    /// Drops what the cache has of these runs.
+    fn forget(&self, device: Device, runs: &[Run]) {
+        let overlap = |one: &Run, other: &Run| {
+            one.at.0 < other.at.0 + u64::from(other.len)
+                && other.at.0 < one.at.0 + u64::from(one.len)
+        };
+        self.cache.borrow_mut().retain(|key, (cached, _)| {
+            key.0 != device
+                || !cached
+                    .iter()
+                    .any(|one| runs.iter().any(|other| overlap(one, other)))
+        });
+    }
+
+    /// Notes that a block is held alone. Two holders would wait for each other forever.
+    fn lock(&self, device: Device, at: DiskAddr, bytes: KVVec<u8>) -> LockedBlock {
+        let name = (device, at);
+        assert!(
+            self.locked.borrow_mut().insert(name),
+            "{device} block {:#x} is locked twice",
+            at.0
+        );
+        LockedBlock {
+            bytes,
+            name,
+            locks: self.locked.clone(),
+        }
+    }
+
+    /// Blocks that are held alone.
+    pub fn locked(&self) -> usize {
+        self.locked.borrow().len()
+    }
+
     /// Whether the budget was used up.
     pub fn exhausted(&self) -> bool {
         self.reads.get() > self.budget.get()
@@ -366,5 +550,31 @@ impl Store for ImageStore {
 
     fn interrupted(&self) -> bool {
         self.reads.get() >= self.budget.get()
+    }
+}
+
+impl StoreMut for ImageStore {
+    type Locked = LockedBlock;
+
+    fn lock_runs(&self, device: Device, runs: &[Run], kind: Kind) -> Result<LockedBlock> {
+        let block = self.read_runs(device, runs, kind)?;
+        let mut bytes = KVVec::new();
+        bytes.extend_from_slice(&block, GFP_KERNEL)?;
+        Ok(self.lock(device, runs[0].at, bytes))
+    }
+
+    fn lock_fresh(&self, device: Device, runs: &[Run]) -> Result<LockedBlock> {
+        let first = runs.first().ok_or(Error::Invalid)?;
+        let mut bytes = KVVec::new();
+        for run in runs {
+            let len = u64::from(run.len) * u64::from(BASIC_BLOCK_SIZE);
+            let disk = self.disks.get(device).ok_or(Error::Invalid)?;
+            let last = disk.size().checked_sub(len).ok_or(Error::Invalid)?;
+            if run.len == 0 || run.at.0.saturating_mul(BASIC_BLOCK_SIZE.into()) > last {
+                return Err(Error::Invalid);
+            }
+            bytes.resize(bytes.len() + len as usize, 0, GFP_KERNEL)?;
+        }
+        Ok(self.lock(device, first.at, bytes))
     }
 }

@@ -8,5 +8,6 @@ pub mod libxfs;
 
 pub mod fixture;
 pub mod image;
+pub mod journal;
 pub mod mutation;
 pub mod walk;

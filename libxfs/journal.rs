@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The journal under the transactions: what libxfs asks of whoever makes changes last.
+//!
+//! In the kernel the log implements [`Journal`]: it formats what changed into its vectors while the
+//! locks are still held, and writes it in checkpoints. On the host a journal writes at once.
+
+use super::{
+    error::Result,
+    inode::Inode,
+    store::StoreMut,
+    trans::{Changes, CounterDeltas, LogReservation},
+};
+use core::ops::DerefMut;
+
+/// Numbers committed transactions in the order in which they reach the disk. Several that are
+/// written together have the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CommitSequence(pub u64);
+
+/// Why a transaction shuts the file system down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// A transaction was given up after it had changed something in memory.
+    DirtyCancel,
+    /// The journal failed to take a transaction.
+    Commit,
+}
+
+/// Space that a transaction may take from the free counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// Blocks of the data device.
+    pub blocks: u64,
+    /// Extents of the realtime device.
+    pub rt_extents: u64,
+    /// Whether the blocks kept for emergencies may be taken too.
+    pub emergency: bool,
+}
+
+/// A journal over a store.
+pub trait Journal: StoreMut {
+    /// Room in the log that a chain of transactions holds. Dropping it gives the room back.
+    ///
+    /// While it lives, memory that its thread allocates must not be reclaimed by writing to this
+    /// file system: that could wait for the log.
+    type Ticket;
+
+    /// An inode that is locked for changes; dropping it unlocks it.
+    type Inode: DerefMut<Target = Inode>;
+
+    /// Waits for room in the log.
+    ///
+    /// # Errors
+    ///
+    /// `Shutdown`, `NoMemory`; `Invalid` for more than the log can ever hold.
+    fn reserve(&self, space: LogReservation) -> Result<Self::Ticket>;
+
+    /// Waits for room for the next transaction of a chain, after a commit.
+    ///
+    /// # Errors
+    ///
+    /// `Shutdown`.
+    fn regrant(&self, ticket: &mut Self::Ticket) -> Result;
+
+    /// Takes a transaction. Blocks and inodes are still locked; they are unlocked, or handed to the
+    /// next transaction, after this returns.
+    ///
+    /// # Errors
+    ///
+    /// `Shutdown`, `NoMemory`, `Io`. The transaction is then lost, and its caller shuts down.
+    fn commit(
+        &self,
+        ticket: &mut Self::Ticket,
+        changes: &mut Changes<'_, Self>,
+    ) -> Result<CommitSequence>;
+
+    /// Waits until that transaction is on stable storage.
+    ///
+    /// # Errors
+    ///
+    /// `Shutdown`, `Io`.
+    fn force(&self, sequence: CommitSequence) -> Result;
+
+    /// Shuts the file system down: nothing more is written.
+    fn shut_down(&self, why: Shutdown);
+
+    /// Takes space from the free counters.
+    ///
+    /// # Errors
+    ///
+    /// `NoSpace`; then nothing is taken.
+    fn claim(&self, claim: Claim) -> Result;
+
+    /// Gives back what a transaction claimed and did not take, and settles what it changed.
+    fn settle(&self, deltas: &CounterDeltas);
+
+    /// A number for an intent that no other living one has.
+    fn next_intent(&self) -> u64;
+}

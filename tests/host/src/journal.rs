@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A journal that writes each transaction to its image at once, with no log between: what is
+//! committed is there, and a power cut between two blocks is not survived.
+
+use crate::{
+    image::{Disks, ImageBlock, ImageStore, LockedBlock, Refused},
+    libxfs::{
+        error::{Error, Result},
+        format::{
+            geometry::Geometry,
+            kind::Kind,
+            sb::{Counters, DiskSuperblock},
+            units::{DiskAddr, Lsn, BASIC_BLOCK_SIZE},
+        },
+        inode::Inode,
+        journal::{Claim, CommitSequence, Journal, Shutdown},
+        store::{Device, Run, Store, StoreMut},
+        trans::{BlockState, Changes, CounterDeltas, LogReservation},
+    },
+};
+use std::cell::Cell;
+
+/// The sequence number that blocks get: that of a log which was just made, since it is never
+/// written.
+const LSN: Lsn = Lsn::new(1, 0);
+
+/// An image with its journal.
+pub struct SyncJournal {
+    store: ImageStore,
+    counters: Cell<Counters>,
+    commits: Cell<u64>,
+    intents: Cell<u64>,
+    shutdown: Cell<Option<Shutdown>>,
+}
+
+impl SyncJournal {
+    /// A journal over that store, with counters to begin with.
+    pub fn new(store: ImageStore, counters: Counters) -> Self {
+        Self {
+            store,
+            counters: Cell::new(counters),
+            commits: Cell::new(0),
+            intents: Cell::new(0),
+            shutdown: Cell::new(None),
+        }
+    }
+
+    /// Opens an image for changes. Its log must be clean.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ImageStore::open`].
+    pub fn open(disks: Disks) -> std::result::Result<Self, Refused> {
+        let store = ImageStore::open(disks)?;
+        let superblock = store
+            .read(Device::Data, superblock_run(&store), Kind::Superblock)
+            .map_err(Refused::Read)?;
+        let disk = DiskSuperblock::view(&superblock).expect("it was verified");
+        let counters = Counters {
+            inodes: disk.icount.get(),
+            free_inodes: disk.ifree.get(),
+            free_blocks: disk.fdblocks.get(),
+            free_rt_extents: disk.frextents.get(),
+        };
+        Ok(Self::new(store, counters))
+    }
+
+    /// The store under it.
+    pub fn store(&self) -> &ImageStore {
+        &self.store
+    }
+
+    /// The counters as they are now.
+    pub fn counters(&self) -> Counters {
+        self.counters.get()
+    }
+
+    /// Transactions that were committed.
+    pub fn commits(&self) -> u64 {
+        self.commits.get()
+    }
+
+    /// Why it was shut down, if it was.
+    pub fn shutdown(&self) -> Option<Shutdown> {
+        self.shutdown.get()
+    }
+
+    /// Writes the counters to the superblock, as unmounting does.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading and writing; `Shutdown`.
+    pub fn unmount(&self) -> Result {
+        self.check()?;
+        let run = superblock_run(&self.store);
+        let mut block = self.lock_runs(Device::Data, &[run], Kind::Superblock)?;
+        let counters = self.counters.get();
+        let disk = <DiskSuperblock as zerocopy::FromBytes>::mut_from_prefix(&mut block)
+            .map_err(|_| Error::Invalid)?
+            .0;
+        disk.icount.set(counters.inodes);
+        disk.ifree.set(counters.free_inodes);
+        disk.fdblocks.set(counters.free_blocks);
+        disk.frextents.set(counters.free_rt_extents);
+        self.store
+            .seal((Device::Data, run.at, Kind::Superblock), &mut block, LSN)?;
+        self.store.write(Device::Data, &[run], &block)
+    }
+
+    fn check(&self) -> Result {
+        match self.shutdown.get() {
+            None => Ok(()),
+            Some(_) => Err(Error::Shutdown),
+        }
+    }
+}
+
+fn superblock_run(store: &ImageStore) -> Run {
+    Run {
+        at: DiskAddr(0),
+        len: store.geometry().sector_size / BASIC_BLOCK_SIZE,
+    }
+}
+
+fn moved(counter: u64, by: i64) -> u64 {
+    counter
+        .checked_add_signed(by)
+        .expect("a counter of the superblock falls below zero")
+}
+
+impl Store for SyncJournal {
+    type Block = ImageBlock;
+
+    fn geometry(&self) -> &Geometry {
+        self.store.geometry()
+    }
+
+    fn read_runs(&self, device: Device, runs: &[Run], kind: Kind) -> Result<ImageBlock> {
+        self.store.read_runs(device, runs, kind)
+    }
+
+    fn read_ahead(&self, device: Device, run: Run, kind: Kind) {
+        self.store.read_ahead(device, run, kind);
+    }
+
+    fn interrupted(&self) -> bool {
+        self.store.interrupted()
+    }
+}
+
+impl StoreMut for SyncJournal {
+    type Locked = LockedBlock;
+
+    fn lock_runs(&self, device: Device, runs: &[Run], kind: Kind) -> Result<LockedBlock> {
+        self.check()?;
+        self.store.lock_runs(device, runs, kind)
+    }
+
+    fn lock_fresh(&self, device: Device, runs: &[Run]) -> Result<LockedBlock> {
+        self.check()?;
+        self.store.lock_fresh(device, runs)
+    }
+}
+
+impl Journal for SyncJournal {
+    type Ticket = ();
+    type Inode = Box<Inode>;
+
+    fn reserve(&self, _: LogReservation) -> Result {
+        self.check()
+    }
+
+    fn regrant(&self, (): &mut ()) -> Result {
+        self.check()
+    }
+
+    fn commit(&self, (): &mut (), changes: &mut Changes<'_, Self>) -> Result<CommitSequence> {
+        self.check()?;
+        if changes.inodes().next().is_some() {
+            return Err(Error::Unsupported);
+        }
+        // All are good, or none is written.
+        for block in changes.blocks() {
+            let name = (block.device(), block.address(), block.kind());
+            if matches!(block.state(), BlockState::Logged | BlockState::Ordered) {
+                self.store.seal(name, block.locked(), LSN)?;
+            }
+        }
+        for block in changes.blocks() {
+            if block.state() != BlockState::Invalid {
+                self.store
+                    .write(block.device(), block.runs(), block.bytes())?;
+            }
+        }
+        self.commits.set(self.commits.get() + 1);
+        Ok(CommitSequence(self.commits.get()))
+    }
+
+    fn force(&self, _: CommitSequence) -> Result {
+        self.check()
+    }
+
+    fn shut_down(&self, why: Shutdown) {
+        if self.shutdown.get().is_none() {
+            self.shutdown.set(Some(why));
+        }
+    }
+
+    fn claim(&self, claim: Claim) -> Result {
+        let mut counters = self.counters.get();
+        let left = |counter: u64, claimed| counter.checked_sub(claimed).ok_or(Error::NoSpace);
+        counters.free_blocks = left(counters.free_blocks, claim.blocks)?;
+        counters.free_rt_extents = left(counters.free_rt_extents, claim.rt_extents)?;
+        self.counters.set(counters);
+        Ok(())
+    }
+
+    fn settle(&self, deltas: &CounterDeltas) {
+        let counters = self.counters.get();
+        self.counters.set(Counters {
+            inodes: moved(counters.inodes, deltas.inodes),
+            free_inodes: moved(counters.free_inodes, deltas.free_inodes),
+            free_blocks: moved(counters.free_blocks, deltas.free_blocks),
+            free_rt_extents: moved(counters.free_rt_extents, deltas.free_rt_extents),
+        });
+    }
+
+    fn next_intent(&self) -> u64 {
+        self.intents.set(self.intents.get() + 1);
+        self.intents.get()
+    }
+}
