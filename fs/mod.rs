@@ -15,6 +15,7 @@ mod iomap;
 mod iops;
 pub(crate) mod mount;
 mod options;
+mod reports;
 mod super_block;
 mod uuids;
 mod xattr;

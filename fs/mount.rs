@@ -11,6 +11,7 @@ use super::{
         InForce,
         Options, //
     },
+    reports::Reports, //
 };
 use crate::{
     libxfs::{
@@ -37,8 +38,7 @@ use crate::{
             message::{
                 Level,
                 Prefix, //
-            },
-            ratelimit::RateLimit, //
+            }, //
         },
     },
 };
@@ -87,7 +87,7 @@ pub(crate) struct Mount {
     inode32: Atomic<u32>,
     shut_down: Atomic<u32>,
     #[pin]
-    reports: RateLimit,
+    reports: Reports,
 }
 
 // SAFETY: The super block may be used from any thread; all else is `Send`.
@@ -123,7 +123,7 @@ impl Mount {
                 prefix: parts.prefix,
                 devices: parts.devices,
                 shut_down: Atomic::new(0),
-                reports <- RateLimit::new(),
+                reports <- Reports::new(),
             }),
             GFP_KERNEL,
         )
@@ -230,7 +230,7 @@ impl Mount {
 
     /// The errno of what an algorithm returned; corruption is said in the kernel's log.
     ///
-    /// Every error passes here once, on its way to the VFS: one line a fault.
+    /// Every error passes here on its way to the VFS, and a fault is said once.
     #[cold]
     pub(crate) fn errno(&self, error: error::Error) -> Error {
         if let error::Error::Corrupt(corruption) = error {
@@ -239,9 +239,9 @@ impl Mount {
         errno(error)
     }
 
-    /// Says what is corrupt, unless too much is.
+    /// Says what is corrupt, unless that was said of late or too much is.
     pub(crate) fn report(&self, corruption: &Corruption) {
-        if self.reports.allows() {
+        if self.reports.admits(corruption) {
             self.print(Level::Error, format_args!("corruption: {corruption}"));
         }
     }

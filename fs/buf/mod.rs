@@ -179,6 +179,12 @@ impl Cache {
         Ok(())
     }
 
+    /// The shrinker of blocks that no one uses, for tests.
+    #[cfg(CONFIG_XFS_RUST_KUNIT_TEST)]
+    pub(crate) fn shrinker(&self) -> core::ptr::NonNull<crate::rust::bindings::shrinker> {
+        self.lru.shrinker()
+    }
+
     /// Frees what no one uses: all blocks but those in use. Returns how many of them are left.
     pub(crate) fn drain(&self) -> u64 {
         self.lru.drain()

@@ -15,6 +15,7 @@ use crate::{
         icache::Want,
         inode::Inode,
         mount::{
+            self,
             Devices,
             Mount,
             Parts, //
@@ -24,6 +25,7 @@ use crate::{
     },
     libxfs::{
         self,
+        error,
         format::{
             fault::FaultKind,
             geometry::Geometry,
@@ -93,6 +95,18 @@ impl Filling {
     fn refuse(&self, error: Error, line: core::fmt::Arguments<'_>) -> Said {
         self.context.refuse(&self.prefix, line);
         Said(error)
+    }
+
+    /// Says why the mount is refused when it is for what an algorithm returned: of corruption what
+    /// and where, of all else `line`.
+    fn refuse_read(&self, error: error::Error, line: core::fmt::Arguments<'_>) -> Said {
+        let errno = mount::errno(error);
+        match error {
+            error::Error::Corrupt(corruption) => {
+                self.refuse(errno, format_args!("corruption: {corruption}"))
+            }
+            _ => self.refuse(errno, line),
+        }
     }
 
     /// Says why the superblock is refused, unless the mount is a silent probe of a device that may
@@ -387,10 +401,8 @@ impl Filling {
             )
         })?;
         if !mount.options().no_recovery {
-            let state = log::state(&*mount).map_err(|error| {
-                let error = mount.errno(error);
-                self.refuse(error, format_args!("the log cannot be read"))
-            })?;
+            let state = log::state(&*mount)
+                .map_err(|error| self.refuse_read(error, format_args!("the log cannot be read")))?;
             if state == log::State::Dirty {
                 return Err(self.refuse(
                     EROFS,
@@ -410,16 +422,12 @@ impl Filling {
             mount
                 .read(Device::Realtime, run, Kind::RtSuperblock)
                 .map_err(|error| {
-                    let error = mount.errno(error);
-                    self.refuse(
-                        error,
-                        format_args!("the realtime device's superblock cannot be read"),
-                    )
+                    let line = format_args!("the realtime device's superblock cannot be read");
+                    self.refuse_read(error, line)
                 })?;
         }
         let (counters, unavailable) = counters::count(&mount).map_err(|error| {
-            let line = format_args!("the groups' headers cannot be read");
-            self.refuse(mount.errno(error), line)
+            self.refuse_read(error, format_args!("the groups' headers cannot be read"))
         })?;
         mount.as_mut().set_counters(counters, unavailable);
         Ok(())
@@ -438,7 +446,11 @@ impl Filling {
             mount.inode(number, Want::File(Trust::Untrusted))
         };
         let result = root
-            .map_err(|error| self.refuse(error, format_args!("the root inode cannot be read")))
+            .map_err(|error| match error {
+                // The inode's reader has said so.
+                error if error == EUCLEAN || error == EBADMSG => Said(error),
+                error => self.refuse(error, format_args!("the root inode cannot be read")),
+            })
             .and_then(|root| {
                 // SAFETY: The inode is whole and counted.
                 let mode = unsafe { (*root.as_vfs()).i_mode };

@@ -196,6 +196,12 @@ impl<T: Listed> Lru<T> {
         left
     }
 
+    /// The shrinker, for tests that play the kernel. Valid for as long as the list is there.
+    #[cfg(CONFIG_XFS_RUST_KUNIT_TEST)]
+    pub fn shrinker(&self) -> NonNull<bindings::shrinker> {
+        self.shrinker
+    }
+
     /// `shrinker.count_objects`.
     ///
     /// # Safety
@@ -223,11 +229,12 @@ impl<T: Listed> Lru<T> {
         control: *mut bindings::shrink_control,
     ) -> c_ulong {
         // SAFETY: As in `count_objects`; the control is ours for the call.
-        let (list, control) = unsafe { (&*(*shrinker).private_data.cast::<Self>(), &mut *control) };
+        let (list, control) = unsafe { (&*(*shrinker).private_data.cast::<Self>(), &*control) };
+        // `nr_scanned` stays what it is, all that was asked for: where the list has become shorter
+        // than it was counted, its end was reached, and a figure of 0 would have the caller ask for
+        // ever.
         let mut goal = control.nr_to_scan;
-        let freed = list.scan(control.nid, &mut goal);
-        control.nr_scanned = control.nr_to_scan - goal.min(control.nr_to_scan);
-        freed
+        list.scan(control.nid, &mut goal)
     }
 
     /// `list_lru_walk_cb`: judges one item; `head` collects what is taken.

@@ -23,9 +23,12 @@ use crate::{
             Run, //
         },
     },
-    rust::kernel::{
-        bio,
-        workqueue::WorkQueue, //
+    rust::{
+        bindings,
+        kernel::{
+            bio,
+            workqueue::WorkQueue, //
+        }, //
     },
 };
 use kernel::{
@@ -257,11 +260,33 @@ mod tests {
         while workers.are_busy() {
             fixture.cache.drain();
             // SAFETY: This thread may sleep.
-            unsafe { crate::rust::bindings::msleep(5) };
+            unsafe { bindings::msleep(5) };
         }
         drop(workers);
         assert_eq!(fixture.wrong.load(Relaxed), 0);
         assert_eq!(fixture.cache.drain(), 0);
+        Ok(())
+    }
+
+    /// The kernel counts a list, and then has it scanned until it was told of as many, whatever
+    /// became of the list in between.
+    #[test]
+    fn a_shrinker_comes_to_an_end_on_a_list_that_others_emptied() -> Result {
+        let fixture = Fixture::new(0)?;
+        let shrinker = fixture.cache.shrinker().as_ptr();
+        let mut control = bindings::shrink_control {
+            gfp_mask: bindings::GFP_KERNEL,
+            nr_to_scan: 28,
+            nr_scanned: 28,
+            ..Default::default()
+        };
+        // SAFETY: The list is there for as long as the fixture, and with it its shrinker.
+        let freed = unsafe {
+            let scan = (*shrinker).scan_objects.ok_or(EINVAL)?;
+            scan(shrinker, &mut control)
+        };
+        assert_eq!(freed, 0);
+        assert_eq!(control.nr_scanned, 28);
         Ok(())
     }
 
