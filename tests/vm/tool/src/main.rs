@@ -11,11 +11,14 @@
 //!   failed and with what. Only hanging or dying is failure.
 //! - `apply FILE DEVICE`: writes the sectors of FILE, each behind its device's number, a byte, and its
 //!   offset, eight bytes, to where they belong.
+//! - `handles save DIR FILE` and `handles open DIR FILE`: the kernel's handles of some files, and where
+//!   they lead in a later mount.
 //! - `mount TYPE DEVICE DIR OPTIONS` and `try CALL PATH [WORD]`: one call, `ok` or its errno.
 
 mod attempt;
 mod compat;
 mod dump;
+mod handles;
 mod layout;
 mod populate;
 mod sys;
@@ -24,7 +27,7 @@ use std::process::ExitCode;
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: xfs-vm-tool populate DIR [--seed S] [--scale PERCENT]\n       xfs-vm-tool dump DIR\n       xfs-vm-tool walk DIR\n       xfs-vm-tool apply FILE DEVICE\n       xfs-vm-tool mount TYPE DEVICE DIR OPTIONS\n       xfs-vm-tool try CALL PATH [WORD]"
+        "usage: xfs-vm-tool populate DIR [--seed S] [--scale PERCENT]\n       xfs-vm-tool dump DIR\n       xfs-vm-tool walk DIR\n       xfs-vm-tool apply FILE DEVICE\n       xfs-vm-tool handles save|open DIR FILE\n       xfs-vm-tool mount TYPE DEVICE DIR OPTIONS\n       xfs-vm-tool try CALL PATH [WORD]"
     );
     ExitCode::from(2)
 }
@@ -75,6 +78,23 @@ fn main() -> ExitCode {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     eprintln!("apply: {error}");
+                    ExitCode::FAILURE
+                }
+            }
+        }
+        "handles" => {
+            let [_, step, dir, file] = args.as_slice() else {
+                return usage();
+            };
+            let done = match step.as_str() {
+                "save" => handles::save(dir, file),
+                "open" => handles::open(dir, file),
+                _ => return usage(),
+            };
+            match done {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("handles: {error}");
                     ExitCode::FAILURE
                 }
             }
