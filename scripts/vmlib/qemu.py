@@ -61,17 +61,22 @@ class Qemu:
         command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]
         command += ["-no-reboot", "-machine", "pc,hpet=off" if plan.kvm else "pc"]
         command += ["-smp", str(plan.cpus)]
+        words = []
         if plan.kvm:
             command += ["-accel", "kvm", "-cpu", "host"]
         else:
             # Five-level paging costs emulation time, and KASAN trips over it.
             command += ["-accel", "tcg,thread=multi", "-cpu", "max,la57=off"]
+            # The share's daemon writes into the machine's memory past the emulator, which then does
+            # not see that code has changed, and runs old translations of it. Where the kernel clears
+            # each page that it takes, as Debian's does, it forgets them in time.
+            words = ["init_on_alloc=1"]
         memory = f"{plan.memory}M"
         if plan.share:
             command += ["-object", f"memory-backend-memfd,id=memory,size={memory},share=on"]
             command += ["-machine", "memory-backend=memory"]
         command += ["-m", memory, "-kernel", plan.image, "-initrd", initrd]
-        words = ["console=ttyS0", f"vm.root={self.ROOT}", "panic=-1", "sysrq_always_enabled"]
+        words += ["console=ttyS0", f"vm.root={self.ROOT}", "panic=-1", "sysrq_always_enabled"]
         # A machine that shares its processors with others is slow, not stuck.
         words += ["nosoftlockup", "nowatchdog", "rcupdate.rcu_cpu_stall_timeout=240"]
         words += ["workqueue.watchdog_thresh=0", "tsc=reliable", "loglevel=7", "mitigations=off"]
