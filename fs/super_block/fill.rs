@@ -24,8 +24,7 @@ use crate::{
         uuids, //
     },
     libxfs::{
-        self,
-        error,
+        self, error,
         format::{
             fault::FaultKind,
             geometry::Geometry,

@@ -60,7 +60,7 @@ fn show(total: u64, hash: &Xxh3) -> String {
 pub fn dump(out: &mut Out, fd: &OwnedFd, node: &OwnedFd, stat: &[u8; 256]) {
     let raw = fd.as_raw_fd();
     let size = u64_at(stat, 40);
-    let most = if out.is_walk() { 500 } else { 1_000_000 };
+    let most = if out.is_walk() { 50 } else { 1_000_000 };
     let found = match segments(raw, size, most) {
         Ok(found) => found,
         Err(errno) => {
