@@ -141,11 +141,12 @@ fn ways(out: &mut Out, raw: RawFd, node: &OwnedFd, size: u64) {
         return;
     };
     let mut pages = PageBuffer::new(1 << 18);
+    let parts = if out.is_walk() { 10 } else { 200 };
     for part in [512, 4096, 1 << 18] {
         let mut hash = Xxh3::new();
         let mut total = 0;
         let mut failed = None;
-        while total < size.min(part * 200) {
+        while total < size.min(part * parts) {
             match pread(
                 direct.as_raw_fd(),
                 &mut pages.bytes()[..part as usize],
