@@ -29,6 +29,7 @@ pub mod ag;
 pub mod attr;
 pub mod bmap;
 pub mod btree;
+pub mod check;
 pub mod da;
 pub mod dir;
 pub mod error;

@@ -185,7 +185,7 @@ where
 }
 
 /// Reads a value of `length` bytes whose blocks start at file block `start`.
-fn read_remote<S: Store>(
+pub(in crate::libxfs) fn read_remote<S: Store>(
     store: &S,
     fork: &NameFork<'_>,
     start: FileBlock,

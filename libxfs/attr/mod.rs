@@ -13,6 +13,8 @@ pub use self::{
     list::{list, Cursor, Listed, Listing},
 };
 
+pub(super) use self::get::read_remote;
+
 use super::{
     da::NameFork,
     error::{Error, Result},
@@ -22,7 +24,7 @@ use super::{
 };
 
 /// The form that an attribute fork has.
-enum Form<'a> {
+pub(super) enum Form<'a> {
     /// In the inode.
     Short(ShortForm<'a>),
     /// One leaf.
@@ -38,7 +40,7 @@ impl<'a> Form<'a> {
     ///
     /// `Corrupt` for a short form without a header, `Invalid` when the fork's mappings were not
     /// loaded.
-    fn of(inode: &'a Inode) -> Result<Option<Self>> {
+    pub(super) fn of(inode: &'a Inode) -> Result<Option<Self>> {
         let Some(fork) = &inode.attr else {
             return Ok(None);
         };

@@ -27,7 +27,7 @@ use super::{
 };
 
 /// The form that a directory has.
-enum Form<'a> {
+pub(super) enum Form<'a> {
     /// In the inode.
     Short(ShortForm<'a>),
     /// One block.
@@ -45,7 +45,7 @@ impl<'a> Form<'a> {
     ///
     /// `Unsupported` for what is no directory, `Invalid` when the fork's mappings were not loaded,
     /// `Corrupt` when form and size contradict each other.
-    fn of(geo: &Geometry, dir: &'a Inode) -> Result<Self> {
+    pub(super) fn of(geo: &Geometry, dir: &'a Inode) -> Result<Self> {
         if dir.core.file_type() != Some(FileType::Directory) {
             return Err(Error::Unsupported);
         }

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The superblock and its copies.
+
+use super::{Check, Finding, Place, Subject};
+use crate::libxfs::{
+    error::Result,
+    format::{
+        ag::SUPERBLOCK_SECTOR,
+        kind::Kind,
+        sb::DiskSuperblock,
+        units::{AgNumber, BASIC_BLOCK_LOG},
+    },
+    store::{Device, Run, Store},
+};
+
+/// What never changes while a file system is mounted, so that every copy has it, as numbers.
+///
+/// Left out is what only the first copy keeps up to date: counters, the label and the uuid, inode
+/// numbers, quota flags, and features that the log may set.
+fn fixed(sb: &DiskSuperblock) -> [(&'static str, u64); 27] {
+    let meta_uuid = u128::from_be_bytes(sb.meta_uuid);
+    let (first_half, second_half) = ((meta_uuid >> 64) as u64, meta_uuid as u64);
+    [
+        ("blocksize", u64::from(sb.blocksize.get())),
+        ("dblocks", sb.dblocks.get()),
+        ("rblocks", sb.rblocks.get()),
+        ("rextents", sb.rextents.get()),
+        ("logstart", sb.logstart.get()),
+        ("rextsize", u64::from(sb.rextsize.get())),
+        ("agblocks", u64::from(sb.agblocks.get())),
+        ("agcount", u64::from(sb.agcount.get())),
+        ("rbmblocks", u64::from(sb.rbmblocks.get())),
+        ("logblocks", u64::from(sb.logblocks.get())),
+        ("sectsize", u64::from(sb.sectsize.get())),
+        ("inodesize", u64::from(sb.inodesize.get())),
+        ("inopblock", u64::from(sb.inopblock.get())),
+        ("imax_pct", u64::from(sb.imax_pct)),
+        ("inoalignmt", u64::from(sb.inoalignmt.get())),
+        ("spino_align", u64::from(sb.spino_align.get())),
+        ("dirblklog", u64::from(sb.dirblklog)),
+        ("logsectsize", u64::from(sb.logsectsize.get())),
+        ("logsunit", u64::from(sb.logsunit.get())),
+        ("rgcount", u64::from(sb.rgcount.get())),
+        ("rgextents", u64::from(sb.rgextents.get())),
+        ("rtstart", sb.rtstart.get()),
+        ("rtreserved", sb.rtreserved.get()),
+        ("rextslog", u64::from(sb.rextslog)),
+        ("inprogress", u64::from(sb.inprogress)),
+        ("meta_uuid", first_half),
+        ("meta_uuid", second_half),
+    ]
+}
+
+impl<S: Store> Check<'_, S> {
+    /// Holds each copy to the superblock in use.
+    pub(super) fn superblocks(&mut self) -> Result {
+        let first = self.superblock(AgNumber(0))?;
+        let Some(first) = first else {
+            return Ok(());
+        };
+        self.equal(
+            Subject::Superblock,
+            Place::Group(AgNumber(0)),
+            "inprogress",
+            0,
+            u64::from(first.inprogress),
+        )?;
+        for ag in self.all_groups().skip(1) {
+            self.stop_if_interrupted()?;
+            let Some(copy) = self.superblock(ag)? else {
+                continue;
+            };
+            // A copy that mkfs.xfs left half made is to be used by nobody.
+            for ((field, expected), (_, found)) in fixed(&first).into_iter().zip(fixed(&copy)) {
+                if field == "inprogress" {
+                    continue;
+                }
+                self.equal(
+                    Subject::Superblock,
+                    Place::Group(ag),
+                    field,
+                    expected,
+                    found,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The superblock of a group, and that nothing follows it in its sector.
+    pub(super) fn superblock(&mut self, ag: AgNumber) -> Result<Option<DiskSuperblock>> {
+        let geo = self.store.geometry();
+        let place = Place::Group(ag);
+        let Some(at) = geo.ag_header_addr(ag, SUPERBLOCK_SECTOR) else {
+            return Ok(None);
+        };
+        let run = Run {
+            at,
+            len: geo.sector_size >> BASIC_BLOCK_LOG,
+        };
+        let block = self.store.read(Device::Data, run, Kind::Superblock);
+        let Some(block) = self.kept(Subject::Superblock, place, block)? else {
+            return Ok(None);
+        };
+        let behind = block.get(core::mem::size_of::<DiskSuperblock>()..);
+        if behind.is_some_and(|rest| rest.iter().any(|&byte| byte != 0)) {
+            self.find(Finding::number(Subject::Superblock, place, "sector", 0, 1))?;
+        }
+        Ok(DiskSuperblock::view(&block).copied())
+    }
+}
