@@ -82,6 +82,9 @@ impl<S: Store> Check<'_, S> {
         gather(leaf.entries, &mut index)?;
         self.compare_index(fork, index, listed)?;
         let place = fork_place(fork.owner, at);
+        for (field, sibling) in [("forw", info.forw), ("back", info.back)] {
+            self.equal(Subject::Directory, place, field, 0, sibling.get().into())?;
+        }
         let count = leaf.bests.len() as u64;
         self.equal(Subject::Directory, place, "bestcount", listed.end(), count)?;
         self.compare_bests(place, DirBlock(0), leaf.bests, listed)

@@ -17,6 +17,7 @@ use crate::libxfs::{
     },
     inode::{Fork, Inode, WhichFork},
     store::{Device, Store},
+    symlink,
 };
 use kernel::alloc::{flags::GFP_KERNEL, KVVec};
 
@@ -40,8 +41,12 @@ impl<S: Store> Check<'_, S> {
             self.count_usage(inode)?;
         }
         if inode.core.file_type() == Some(FileType::Symlink) && inode.data.extents().is_some() {
-            let target = crate::libxfs::symlink::read_target(self.store, inode);
-            self.kept(Subject::Symlink, place, target)?;
+            let target = symlink::read_target(self.store, inode);
+            let target = self.kept(Subject::Symlink, place, target)?;
+            if target.is_some_and(|target| target.contains(&0)) {
+                let value = Value::Number(0);
+                self.find(Finding::extra(Subject::Symlink, place, "target", value))?;
+            }
         }
         Ok(())
     }

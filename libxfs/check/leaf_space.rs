@@ -67,9 +67,10 @@ pub(super) fn check(leaf: &Leaf<'_>, size: usize) -> Result<(), Fault> {
         .iter()
         .map(|entry| usize::from(entry.nameidx.get()))
         .min();
-    // Where names were taken out, the lowest one left may lie above.
+    // Where names were moved out to another leaf, the lowest one left may lie above.
+    let first_used = leaf.first_used();
     ensure(
-        leaf.first_used() <= lowest.unwrap_or(size),
+        first_used % UNIT == 0 && first_used <= lowest.unwrap_or(size),
         STRUCTURE,
         "firstused",
     )?;

@@ -31,6 +31,7 @@ mod group;
 mod inodes;
 mod leaf_space;
 mod links;
+mod lsn;
 mod metadir;
 mod quota;
 mod refcount;
@@ -52,6 +53,7 @@ use super::{
 };
 use claim::Claims;
 use kernel::alloc::{flags::GFP_KERNEL, KVVec};
+use lsn::UpTo;
 use table::InodeTable;
 
 /// What is done with each finding. An error ends the check: so one who has seen enough stops it.
@@ -99,9 +101,19 @@ struct Check<'a, S: Store> {
 /// `NoMemory`, `Io`, `Interrupted` when the store says so, and those of `report`. What is wrong
 /// with the file system is no error.
 pub fn check<S: Store>(store: &S, report: Report<'_>) -> Result {
+    // A log that was not recovered, or that cannot be told, has what is lacking elsewhere.
+    let end = match log::state(store) {
+        Ok(log::State::Clean(end)) => Some(end),
+        Ok(log::State::Dirty) => None,
+        Err(error) => {
+            let finding = Finding::unreadable(Subject::Superblock, Place::FileSystem, error);
+            report(&finding.ok_or(error)?)?;
+            None
+        }
+    };
     let geo = store.geometry();
     let mut check = Check {
-        store,
+        store: &UpTo::new(store, end),
         report,
         inodes: InodeTable::default(),
         groups: empty_claims(geo.ag_count)?,
@@ -115,7 +127,7 @@ pub fn check<S: Store>(store: &S, report: Report<'_>) -> Result {
             inodes: true,
             names: true,
             attrs: true,
-            log: true,
+            log: end.is_some(),
         },
     };
     check.run()
@@ -131,10 +143,6 @@ fn empty_claims(count: u32) -> Result<KVVec<Claims>> {
 
 impl<S: Store> Check<'_, S> {
     fn run(&mut self) -> Result {
-        // A log that was not recovered, or that cannot be told, has what is lacking elsewhere.
-        let state = log::state(self.store);
-        let state = self.kept(Subject::Superblock, Place::FileSystem, state)?;
-        self.whole.log = matches!(state, Some(log::State::Clean(_)));
         self.superblocks()?;
         for ag in self.all_groups() {
             self.stop_if_interrupted()?;

@@ -12,15 +12,17 @@ use super::{
     Check, Finding, Place, Subject, Value,
 };
 use crate::libxfs::{
+    bmap,
     error::{Error, Result},
     format::{
         btree::{Domain, Owner, RefcountRecord, RtRefcount, RtRmap, Tree},
+        kind::Kind,
         rt::{self as format, extents_of, extents_per_block, summary_levels},
-        units::{FsBlock, RtExtent, RtGroup, RtGroupBlock},
+        units::{FileBlock, FsBlock, RtExtent, RtGroup, RtGroupBlock},
     },
-    inode::{Fork, Inode},
+    inode::{Fork, Inode, WhichFork},
     rt::{self, GroupFile},
-    store::Store,
+    store::{Device, Store},
 };
 use kernel::alloc::{flags::GFP_KERNEL, KVVec};
 
@@ -196,6 +198,7 @@ impl<S: Store> Check<'_, S> {
             }
         }
         let place = Place::RtGroup(group);
+        self.bits_behind(place, bitmap, extents)?;
         let summary = rt::open(self.store, group, GroupFile::Summary);
         let Some(summary) = self.kept(Subject::RtSummary, place, summary)? else {
             return Ok(());
@@ -209,6 +212,33 @@ impl<S: Store> Check<'_, S> {
                 let free = position(level, block).and_then(|at| counts.get(at));
                 let free = u64::from(free.copied().unwrap_or(0));
                 self.equal(Subject::RtSummary, place, "count", free, counted.into())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Behind the last extent, the bitmap has no bits set to the end of its last block.
+    fn bits_behind(&mut self, place: Place, bitmap: &Inode, extents: u64) -> Result {
+        let geo = self.store.geometry();
+        let (block, bit) = format::bitmap_position(geo, RtExtent(extents));
+        let run = bmap::runs(geo, bitmap, WhichFork::Data, FileBlock(block), 1);
+        let Some(&run) = run?.as_deref().and_then(|runs| runs.first()) else {
+            // Every block is full.
+            return Ok(());
+        };
+        let kind = Kind::Rt(format::RtFile::Bitmap);
+        let held = self.store.read(Device::Data, run, kind)?;
+        let words = format::Words::new(geo, &held, format::RtFile::Bitmap, bitmap.number)
+            .map_err(|fault| Error::block(fault, Device::Data, run.at))?;
+        let first = bit >> format::WORD_BITS_LOG;
+        for index in first..format::words_per_block(geo) {
+            let mut word = words.get(index as usize).unwrap_or(0);
+            if index == first {
+                let behind = bit as u32 & format::WORD_BITS.saturating_sub(1);
+                word &= u32::MAX.wrapping_shl(behind);
+            }
+            if word != 0 {
+                self.equal(Subject::RtBitmap, place, "end", 0, word.into())?;
             }
         }
         Ok(())

@@ -7,19 +7,30 @@ use crate::libxfs::{
     error::Result,
     format::{
         ag::SUPERBLOCK_SECTOR,
+        geometry::{Features, Geometry},
         kind::Kind,
-        sb::DiskSuperblock,
+        sb::{DiskSuperblock, VERSION_QUOTA},
         units::{AgNumber, BASIC_BLOCK_LOG},
     },
     store::{Device, Run, Store},
 };
 
+/// Bits of `sb_versionnum` that are set when the first attribute, large link count or quota is made,
+/// in the superblock in use alone.
+const LATER_VERSION: u16 = 0x0010 | 0x0020 | VERSION_QUOTA;
+/// Bits of `sb_features2` that are set later: attributes version 2.
+const LATER_FEATURES2: u32 = 0x0008;
+
 /// What never changes while a file system is mounted, so that every copy has it, as numbers.
 ///
 /// Left out is what only the first copy keeps up to date: counters, the label and the uuid, inode
 /// numbers, quota flags, and features that the log may set.
-fn fixed(sb: &DiskSuperblock) -> [(&'static str, u64); 27] {
-    let meta_uuid = u128::from_be_bytes(sb.meta_uuid);
+fn fixed(sb: &DiskSuperblock) -> [(&'static str, u64); 31] {
+    let features = sb.features();
+    let meta_uuid = match features.meta_uuid() {
+        true => u128::from_be_bytes(sb.meta_uuid),
+        false => 0,
+    };
     let (first_half, second_half) = ((meta_uuid >> 64) as u64, meta_uuid as u64);
     [
         ("blocksize", u64::from(sb.blocksize.get())),
@@ -35,7 +46,6 @@ fn fixed(sb: &DiskSuperblock) -> [(&'static str, u64); 27] {
         ("sectsize", u64::from(sb.sectsize.get())),
         ("inodesize", u64::from(sb.inodesize.get())),
         ("inopblock", u64::from(sb.inopblock.get())),
-        ("imax_pct", u64::from(sb.imax_pct)),
         ("inoalignmt", u64::from(sb.inoalignmt.get())),
         ("spino_align", u64::from(sb.spino_align.get())),
         ("dirblklog", u64::from(sb.dirblklog)),
@@ -47,9 +57,51 @@ fn fixed(sb: &DiskSuperblock) -> [(&'static str, u64); 27] {
         ("rtreserved", sb.rtreserved.get()),
         ("rextslog", u64::from(sb.rextslog)),
         ("inprogress", u64::from(sb.inprogress)),
+        (
+            "versionnum",
+            u64::from(sb.versionnum.get() & !LATER_VERSION),
+        ),
+        (
+            "features2",
+            u64::from(sb.features2.get() & !LATER_FEATURES2),
+        ),
+        ("features_compat", u64::from(features.compat)),
+        ("features_ro_compat", u64::from(features.ro_compat)),
+        (
+            "features_incompat",
+            u64::from(features.incompat & !Features::NEEDS_REPAIR),
+        ),
         ("meta_uuid", first_half),
         ("meta_uuid", second_half),
     ]
+}
+
+/// Fields that a file system of this shape does not use, and has zeroes in.
+fn unused(geo: &Geometry, sb: &DiskSuperblock) -> impl Iterator<Item = (&'static str, u64)> {
+    // In the metadata directory tree files have names instead.
+    let numbers = [
+        ("rbmino", sb.rbmino.get()),
+        ("rsumino", sb.rsumino.get()),
+        ("uquotino", sb.uquotino.get()),
+        ("gquotino", sb.gquotino.get()),
+        ("pquotino", sb.pquotino.get()),
+    ];
+    let groups = [
+        ("metadirino", sb.metadirino.get()),
+        ("rgcount", sb.rgcount.get().into()),
+        ("rgextents", sb.rgextents.get().into()),
+        ("rgblklog", sb.rgblklog.into()),
+    ];
+    let zones = [
+        ("rtstart", sb.rtstart.get()),
+        ("rtreserved", sb.rtreserved.get()),
+    ];
+    let (metadir, zoned) = (geo.features.metadir(), geo.features.zoned());
+    let numbers = numbers.into_iter().filter(move |_| metadir);
+    let groups = groups.into_iter().filter(move |_| !metadir);
+    let zones = zones.into_iter().filter(move |_| !zoned);
+    let flags = [("flags", u64::from(sb.flags))];
+    numbers.chain(groups).chain(zones).chain(flags)
 }
 
 impl<S: Store> Check<'_, S> {
@@ -107,6 +159,12 @@ impl<S: Store> Check<'_, S> {
         if behind.is_some_and(|rest| rest.iter().any(|&byte| byte != 0)) {
             self.find(Finding::number(Subject::Superblock, place, "sector", 0, 1))?;
         }
-        Ok(DiskSuperblock::view(&block).copied())
+        let Some(&sb) = DiskSuperblock::view(&block) else {
+            return Ok(None);
+        };
+        for (field, number) in unused(geo, &sb) {
+            self.equal(Subject::Superblock, place, field, 0, number)?;
+        }
+        Ok(Some(sb))
     }
 }

@@ -43,6 +43,13 @@ struct Level<B, T: Tree> {
     last: Option<T::Key>,
 }
 
+/// The block before another one on its level: where it is, what it names as the next, its last key.
+struct Before<T: Tree> {
+    at: Option<T::Pointer>,
+    right: Option<T::Pointer>,
+    last: Option<T::Key>,
+}
+
 struct Walk<'a, S: Store, T: Tree> {
     store: &'a S,
     scope: T::Scope,
@@ -240,11 +247,11 @@ impl<'a, S: Store, T: Tree> Walk<'a, S, T> {
             let entry = self.level_mut(level)?;
             entry.block = Some(block);
             entry.index = 0;
-            (
-                entry.at.replace(pointer),
-                entry.right.take(),
-                entry.last.take(),
-            )
+            Before {
+                at: entry.at.replace(pointer),
+                right: entry.right.take(),
+                last: entry.last.take(),
+            }
         };
         self.check_block(level, pointer, before, keys)
     }
@@ -254,7 +261,7 @@ impl<'a, S: Store, T: Tree> Walk<'a, S, T> {
         &mut self,
         level: usize,
         pointer: T::Pointer,
-        (left, right, last): (Option<T::Pointer>, Option<T::Pointer>, Option<T::Key>),
+        before: Before<T>,
         keys: Option<(T::Key, Option<T::Key>)>,
     ) -> Result {
         let node = self.node(level)?;
@@ -264,8 +271,11 @@ impl<'a, S: Store, T: Tree> Walk<'a, S, T> {
             (usize::from(node.level()) == level, "level"),
             (node.owner() == self.owner, "owner"),
             (root || self.is_full_enough(level, &node), "numrecs"),
-            (node.left() == left, "leftsib"),
-            (left.is_none() || right == Some(pointer), "leftsib"),
+            (node.left() == before.at, "leftsib"),
+            (
+                before.at.is_none() || before.right == Some(pointer),
+                "leftsib",
+            ),
             (!root || node.right().is_none(), "rightsib"),
         ];
         if let Some((_, field)) = rules.into_iter().find(|(holds, _)| !holds) {
@@ -276,7 +286,7 @@ impl<'a, S: Store, T: Tree> Walk<'a, S, T> {
             if bounds.first != key {
                 return Err(self.corrupt(level, "low key"));
             }
-            if last.is_some_and(|last| last >= bounds.first) {
+            if before.last.is_some_and(|last| last >= bounds.first) {
                 return Err(self.corrupt(level, "key order"));
             }
             if high.is_some_and(|high| high != bounds.high) {
