@@ -11,10 +11,10 @@
 //!
 //! # How
 //!
-//! Two walks gather what there is: one over inodes ([`mod@inodes`], with their [`forks`]), one over
-//! names ([`dir`], [`attr`]). Then, group by group, what was gathered is held to the trees
-//! ([`group`], [`space`], [`rmap`], [`refcount`], [`rt`]), and to the counters. Memory follows what
-//! is in use: some hundred bytes an inode, forty an extent; that it cannot be had is an error.
+//! Two walks gather what there is: one over inodes with their forks, one over names and attributes.
+//! Then, group by group, what was gathered is held to the trees, and to the counters. Memory
+//! follows what is in use: some hundred bytes an inode, forty an extent; that it cannot be had is
+//! an error.
 //!
 //! What is wrong is handed out as a [`Finding`], and the check goes on. A comparison with what could
 //! not be read in full is left out, so that one bad block is one finding and not a thousand.

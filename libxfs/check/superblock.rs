@@ -100,8 +100,19 @@ fn unused(geo: &Geometry, sb: &DiskSuperblock) -> impl Iterator<Item = (&'static
     let numbers = numbers.into_iter().filter(move |_| metadir);
     let groups = groups.into_iter().filter(move |_| !metadir);
     let zones = zones.into_iter().filter(move |_| !zoned);
+    let has_quota = sb.versionnum.get() & VERSION_QUOTA != 0;
+    let quota = [("qflags", u64::from(sb.qflags.get()))];
+    let quota = quota.into_iter().filter(move |_| !has_quota);
+    let has_uuid = geo.features.meta_uuid();
+    let uuid = [("meta_uuid", u64::from(sb.meta_uuid != [0; 16]))];
+    let uuid = uuid.into_iter().filter(move |_| !has_uuid);
     let flags = [("flags", u64::from(sb.flags))];
-    numbers.chain(groups).chain(zones).chain(flags)
+    numbers
+        .chain(groups)
+        .chain(zones)
+        .chain(quota)
+        .chain(uuid)
+        .chain(flags)
 }
 
 impl<S: Store> Check<'_, S> {

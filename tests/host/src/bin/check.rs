@@ -2,7 +2,12 @@
 
 //! Checks a whole XFS on image files or devices, and prints a line for all that is wrong.
 
-use std::{env, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 use xfs_host::{
     image::{Disk, Disks, FileDisk, ImageStore},
     libxfs::{check, error::Error},
@@ -18,7 +23,7 @@ each thing that is wrong. Nothing is written. Ends with 0 if there is none, 1 if
 /// Lines that are printed; a file system with more wrong is beyond help.
 const MOST: usize = 1000;
 
-fn disk(path: &PathBuf) -> Result<Arc<dyn Disk>, String> {
+fn disk(path: &Path) -> Result<Arc<dyn Disk>, String> {
     match FileDisk::open(path) {
         Ok(disk) => Ok(Arc::new(disk)),
         Err(error) => Err(format!("{}: {error}", path.display())),
@@ -42,8 +47,8 @@ fn open() -> Option<Result<ImageStore, String>> {
     let open = || {
         let disks = Disks {
             data: disk(&data)?,
-            log: log.as_ref().map(disk).transpose()?,
-            rt: rt.as_ref().map(disk).transpose()?,
+            log: log.as_deref().map(disk).transpose()?,
+            rt: rt.as_deref().map(disk).transpose()?,
         };
         ImageStore::open(disks).map_err(|refused| format!("{}: {refused}", data.display()))
     };
