@@ -2,19 +2,19 @@
 
 //! All records that touch a range of keys.
 
-use super::Cursor;
+use super::{Blocks, Cursor, Path};
 use crate::libxfs::{
     error::{Error, Result},
     format::btree::Tree,
     store::Store,
 };
 
-/// The records of a tree that touch a range of keys, in the tree's order.
+/// A query for the records of a tree that touch a range of keys, in the tree's order.
 ///
 /// Where records may overlap, what touches the range can begin anywhere before it; the high keys of
-/// nodes tell which children need no look.
-pub struct Range<'c, 'a, S: Store, T: Tree> {
-    cursor: &'c mut Cursor<'a, S, T>,
+/// nodes tell which children need no look. The [`Path`] that it goes with must not be used for
+/// anything else meanwhile, nor the tree be changed.
+pub struct RangeState<T: Tree> {
     low: T::Key,
     high: T::Key,
     state: State,
@@ -30,73 +30,79 @@ enum State {
     Done,
 }
 
-impl<'a, S: Store, T: Tree> Cursor<'a, S, T> {
-    /// All records that touch the keys from `low` to `high`, both included.
-    pub fn range<'c>(&'c mut self, low: T::Key, high: T::Key) -> Range<'c, 'a, S, T> {
-        Range {
-            cursor: self,
+impl<T: Tree> RangeState<T> {
+    /// A query for all records that touch the keys from `low` to `high`, both included.
+    pub fn new(low: T::Key, high: T::Key) -> Self {
+        Self {
             low,
             high,
             state: State::Start,
         }
     }
-}
 
-impl<S: Store, T: Tree> Range<'_, '_, S, T> {
     /// The next record, `None` after the last.
     ///
     /// # Errors
     ///
     /// Those of reading and of corruption; `Interrupted` when the store says so. After an error
     /// there are no more.
-    #[allow(clippy::should_implement_trait)] // An iterator cannot be driven through errors.
-    pub fn next(&mut self) -> Result<Option<T::Record>> {
+    pub fn next<B, A: Blocks<T, Block = B>>(
+        &mut self,
+        path: &mut Path<B, T>,
+        blocks: &mut A,
+    ) -> Result<Option<T::Record>> {
         let state = core::mem::replace(&mut self.state, State::Done);
         match state {
             State::Done => Ok(None),
             State::Start if T::OVERLAPPING => {
-                self.cursor.load_root()?;
-                self.descend(self.cursor.top())
+                path.load_root(blocks)?;
+                let top = path.top();
+                self.descend(path, blocks, top)
             }
-            State::Descending(level) => self.descend(level),
+            State::Descending(level) => self.descend(path, blocks, level),
             State::Start => {
-                let before = self.cursor.lookup_le(&self.low)?;
+                let before = path.lookup_le(blocks, &self.low)?;
                 let first = match before.filter(|record| T::high_key(record) >= self.low) {
                     Some(record) => Some(record),
-                    None => self.cursor.lookup_ge(&self.low)?,
+                    None => path.lookup_ge(blocks, &self.low)?,
                 };
-                self.give(first)
+                Ok(self.give(first))
             }
             State::Walking => {
-                let record = self.cursor.next()?;
-                self.give(record)
+                let record = path.next(blocks)?;
+                Ok(self.give(record))
             }
         }
     }
 
-    fn give(&mut self, record: Option<T::Record>) -> Result<Option<T::Record>> {
+    fn give(&mut self, record: Option<T::Record>) -> Option<T::Record> {
         let record = record.filter(|record| T::key(record) <= self.high);
         if record.is_some() {
             self.state = State::Walking;
         }
-        Ok(record)
+        record
     }
 
     /// Looks at entries from `level` on, depth first, until one is a record that touches the range.
-    fn descend(&mut self, mut level: usize) -> Result<Option<T::Record>> {
+    fn descend<B, A: Blocks<T, Block = B>>(
+        &mut self,
+        path: &mut Path<B, T>,
+        blocks: &mut A,
+        mut level: usize,
+    ) -> Result<Option<T::Record>> {
         loop {
-            let node = self.cursor.node(level)?;
-            let index = self.cursor.index(level);
+            let node = path.node(blocks, level)?;
+            let index = path.index(level);
             if index >= node.count() {
                 level = level.saturating_add(1);
-                if level > self.cursor.top() {
+                if level > path.top() {
                     return Ok(None);
                 }
                 continue;
             }
             if level == 0 {
-                let record = self.cursor.record()?;
-                self.cursor.set_index(0, index.saturating_add(1));
+                let record = path.record(blocks)?;
+                path.set_index(0, index.saturating_add(1));
                 match record {
                     Some(record) if T::key(&record) > self.high => return Ok(None),
                     Some(record) if T::high_key(&record) >= self.low => {
@@ -109,18 +115,37 @@ impl<S: Store, T: Tree> Range<'_, '_, S, T> {
             match (node.key(index), node.high_key(index)) {
                 (Some(low), _) if low > self.high => return Ok(None),
                 (Some(_), Some(high)) if high >= self.low => {
-                    if self.cursor.store().interrupted() {
+                    if blocks.interrupted() {
                         return Err(Error::Interrupted);
                     }
-                    let before = self.cursor.loaded_bounds(level.saturating_sub(1))?;
-                    let below = self.cursor.descend(level)?;
-                    self.cursor.check_progress(below, before)?;
-                    self.cursor.set_index(level, index.saturating_add(1));
+                    let before = path.loaded_bounds(blocks, level.saturating_sub(1))?;
+                    let below = path.descend(blocks, level)?;
+                    path.check_progress(blocks, below, before)?;
+                    path.set_index(level, index.saturating_add(1));
                     level = below;
                 }
-                (Some(_), Some(_)) => self.cursor.set_index(level, index.saturating_add(1)),
-                _ => return Err(self.cursor.corrupt(level, "high key")),
+                (Some(_), Some(_)) => path.set_index(level, index.saturating_add(1)),
+                _ => return Err(path.corrupt(blocks, level, "high key")),
             }
         }
+    }
+}
+
+/// The records of a tree that is only read that touch a range of keys.
+pub struct Range<'c, 'a, S: Store, T: Tree> {
+    pub(super) cursor: &'c mut Cursor<'a, S, T>,
+    pub(super) query: RangeState<T>,
+}
+
+impl<S: Store, T: Tree> Range<'_, '_, S, T> {
+    /// As [`RangeState::next`].
+    ///
+    /// # Errors
+    ///
+    /// As [`RangeState::next`].
+    #[allow(clippy::should_implement_trait)] // An iterator cannot be driven through errors.
+    pub fn next(&mut self) -> Result<Option<T::Record>> {
+        self.query
+            .next(&mut self.cursor.path, &mut self.cursor.blocks)
     }
 }

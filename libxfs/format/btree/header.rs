@@ -6,7 +6,7 @@ use crate::libxfs::format::{
     geometry::Geometry,
     units::{AgBlock, AgNumber, DiskAddr, FsBlock},
 };
-use core::fmt;
+use core::{fmt, ops::Range};
 use zerocopy::{
     byteorder::big_endian::{U16, U32, U64},
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
@@ -70,6 +70,40 @@ pub struct Header<P> {
     pub owner: u64,
 }
 
+/// Where a block's count of entries lies: two bytes.
+pub const COUNT_OFFSET: usize = core::mem::offset_of!(ShortHeader, numrecs);
+const _: () = assert!(COUNT_OFFSET == core::mem::offset_of!(LongHeader, numrecs));
+/// Where a block's pointers to its neighbours start, one behind the other.
+const SIBLINGS_OFFSET: usize = core::mem::offset_of!(ShortHeader, leftsib);
+const _: () = assert!(SIBLINGS_OFFSET == core::mem::offset_of!(LongHeader, leftsib));
+
+/// One of the two neighbours that a block can have on its level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The block before it.
+    Left,
+    /// The block after it.
+    Right,
+}
+
+impl Side {
+    /// The other side.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Left => Self::Right,
+            Self::Right => Self::Left,
+        }
+    }
+
+    /// The index one further to that side; of index 0 itself, to the left.
+    pub const fn step(self, index: usize) -> usize {
+        match self {
+            Self::Left => index.saturating_sub(1),
+            Self::Right => index.saturating_add(1),
+        }
+    }
+}
+
 /// A pointer to a block of a tree.
 pub trait Pointer: Copy + Eq + fmt::Debug + 'static {
     /// Bytes of a pointer on the disk.
@@ -87,6 +121,23 @@ pub trait Pointer: Copy + Eq + fmt::Debug + 'static {
 
     /// The header of a block, or `None` when there are too few bytes.
     fn header(bytes: &[u8]) -> Option<Header<Self>>;
+
+    /// Writes the header to the start of `bytes`, with no sequence number and no checksum; `None`
+    /// when there are too few.
+    fn write_header(header: &Header<Self>, bytes: &mut [u8]) -> Option<()>;
+
+    /// Writes a pointer to a neighbour, or to none, to the start of `bytes`; `None` when there are
+    /// too few.
+    fn encode_sibling(sibling: Option<Self>, bytes: &mut [u8]) -> Option<()>;
+
+    /// Where a block's pointer to a neighbour lies.
+    fn sibling_range(side: Side) -> Range<usize> {
+        let start = match side {
+            Side::Left => SIBLINGS_OFFSET,
+            Side::Right => SIBLINGS_OFFSET.saturating_add(Self::SIZE),
+        };
+        start..start.saturating_add(Self::SIZE)
+    }
 
     /// Where the block lies on the data device; `None` where no block of a tree can be. Short
     /// pointers reach within group `home`.
@@ -125,6 +176,30 @@ impl Pointer for AgBlock {
             uuid: h.uuid,
             owner: u64::from(h.owner.get()),
         })
+    }
+
+    fn write_header(header: &Header<Self>, bytes: &mut [u8]) -> Option<()> {
+        let sibling = |block: Option<Self>| U32::new(block.map_or(u32::MAX, Self::get));
+        ShortHeader {
+            magic: U32::new(header.magic),
+            level: U16::new(header.level),
+            numrecs: U16::new(header.count),
+            leftsib: sibling(header.left),
+            rightsib: sibling(header.right),
+            blkno: U64::new(header.address.0),
+            lsn: U64::new(0),
+            uuid: header.uuid,
+            owner: U32::new(u32::try_from(header.owner).ok()?),
+            crc: [0; 4],
+        }
+        .write_to_prefix(bytes)
+        .ok()
+    }
+
+    fn encode_sibling(sibling: Option<Self>, bytes: &mut [u8]) -> Option<()> {
+        U32::new(sibling.map_or(u32::MAX, Self::get))
+            .write_to_prefix(bytes)
+            .ok()
     }
 
     #[inline]
@@ -169,6 +244,31 @@ impl Pointer for FsBlock {
             uuid: h.uuid,
             owner: h.owner.get(),
         })
+    }
+
+    fn write_header(header: &Header<Self>, bytes: &mut [u8]) -> Option<()> {
+        let sibling = |block: Option<Self>| U64::new(block.map_or(u64::MAX, Self::get));
+        LongHeader {
+            magic: U32::new(header.magic),
+            level: U16::new(header.level),
+            numrecs: U16::new(header.count),
+            leftsib: sibling(header.left),
+            rightsib: sibling(header.right),
+            blkno: U64::new(header.address.0),
+            lsn: U64::new(0),
+            uuid: header.uuid,
+            owner: U64::new(header.owner),
+            crc: [0; 4],
+            pad: U32::new(0),
+        }
+        .write_to_prefix(bytes)
+        .ok()
+    }
+
+    fn encode_sibling(sibling: Option<Self>, bytes: &mut [u8]) -> Option<()> {
+        U64::new(sibling.map_or(u64::MAX, Self::get))
+            .write_to_prefix(bytes)
+            .ok()
     }
 
     #[inline]

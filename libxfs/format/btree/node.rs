@@ -15,6 +15,11 @@ struct RootHeader {
     numrecs: U16,
 }
 
+/// Bytes of the header of a root in an inode's fork.
+pub const ROOT_HEADER_SIZE: usize = size_of::<RootHeader>();
+/// Where a root in an inode's fork has its count of entries: two bytes.
+pub const ROOT_COUNT_OFFSET: usize = core::mem::offset_of!(RootHeader, numrecs);
+
 /// The contents of a block, or of a root in an inode: entries 0 to `count`.
 #[derive(Clone, Copy, Debug)]
 pub struct Node<'a, T: Tree> {

@@ -5,6 +5,7 @@
 //! Needs xfsprogs 7.2 on the path; `scripts/in-builder cargo test` has it.
 
 pub mod names;
+pub mod synthetic;
 pub mod tree;
 
 use crate::image::{Disk, Disks, FileDisk};

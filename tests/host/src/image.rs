@@ -68,6 +68,12 @@ impl Disk for ZeroDisk {
 /// A disk whose changes stay in memory.
 pub struct ScratchDisk(Mutex<Overlay>);
 
+impl From<Overlay> for ScratchDisk {
+    fn from(overlay: Overlay) -> Self {
+        Self(Mutex::new(overlay))
+    }
+}
+
 impl ScratchDisk {
     /// Changes over `base`, none yet.
     pub fn new(base: Arc<dyn Disk>) -> Self {

@@ -8,75 +8,28 @@ use std::{
     mem::size_of,
     rc::Rc,
 };
-use xfs_host::libxfs::{
-    error::{Error, Result},
-    format::{
-        btree::{block_capacity, capacity, Pointer, Tree},
-        crc,
-        geometry::{Features, Geometry},
-        kind::Kind,
-        units::{AgBlock, AgNumber, InodeNumber},
+use xfs_host::{
+    fixture::synthetic,
+    libxfs::{
+        error::{Error, Result},
+        format::{
+            btree::{block_capacity, capacity, Pointer, Tree},
+            crc,
+            geometry::Geometry,
+            kind::Kind,
+            units::{AgBlock, AgNumber, InodeNumber},
+        },
+        store::{Device, Run, Store},
     },
-    store::{Device, Run, Store},
 };
 use zerocopy::IntoBytes;
 
 /// The inode that owns trees with long pointers.
 pub const INODE: InodeNumber = InodeNumber(200);
 
-/// Small blocks, so that trees grow high; all features; groups on both devices.
+/// Small blocks, so that trees grow high.
 pub fn geometry() -> Geometry {
-    Geometry {
-        features: Features {
-            compat: 0,
-            ro_compat: Features::RO_COMPAT_KNOWN,
-            incompat: Features::INCOMPAT_KNOWN
-                & !(Features::NEEDS_REPAIR | Features::ZONED | Features::ZONE_GAPS),
-            log_incompat: 0,
-            version: 0xb4a5,
-            features2: 0x18a,
-        },
-        uuid: [7; 16],
-        meta_uuid: [8; 16],
-        label: [0; 12],
-        block_size: 1024,
-        block_log: 10,
-        sector_size: 512,
-        sector_log: 9,
-        inode_size: 512,
-        inode_log: 9,
-        inodes_per_block: 2,
-        inodes_per_block_log: 1,
-        data_blocks: 4 << 28,
-        ag_count: 4,
-        ag_blocks: 1 << 28,
-        ag_block_log: 28,
-        root_inode: InodeNumber(128),
-        metadir_inode: Some(InodeNumber(129)),
-        inode_alignment: 32,
-        sparse_inode_alignment: 16,
-        inode_max_percent: 25,
-        dir_block_log: 2,
-        stripe_unit: 0,
-        stripe_width: 0,
-        log_start: None,
-        log_blocks: 16384,
-        log_sector_size: 512,
-        log_stripe_unit: 0,
-        rt_blocks: 4 << 28,
-        rt_extents: 4 << 28,
-        rt_extent_size: 1,
-        rt_extents_log: 30,
-        rt_bitmap_blocks: 0,
-        rt_bitmap_inode: None,
-        rt_summary_inode: None,
-        rt_group_count: 4,
-        rt_group_extents: 1 << 28,
-        rt_group_block_log: 28,
-        rt_start: 0,
-        quota_inodes: [None; 3],
-        quota_flags: 0,
-    }
+    synthetic::geometry(10)
 }
 
 /// Blocks in memory; verified each time that they are read.
