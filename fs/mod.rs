@@ -1,6 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Floors 3 and 4 of the house: the engine (what has threads), and the VFS.
+//!
+//! Numbers from user space and from the disk come this far: what could panic over one is refused by
+//! the lints below, as in libxfs.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::todo,
+    clippy::unimplemented,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 mod acl;
 pub(crate) mod buf;

@@ -209,12 +209,11 @@ pub(crate) struct Options {
 /// A number with an optional `k`, `m` or `g` behind it, in the C driver's 32 bits.
 fn suffixed(text: &CStr) -> Option<i32> {
     let text = text.to_str().ok()?;
-    let (digits, shift) = match text.as_bytes().last()? {
-        b'k' | b'K' => (&text[..text.len() - 1], 10),
-        b'm' | b'M' => (&text[..text.len() - 1], 20),
-        b'g' | b'G' => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
+    let suffixes = [(['k', 'K'], 10), (['m', 'M'], 20), (['g', 'G'], 30)];
+    let (digits, shift) = suffixes
+        .iter()
+        .find_map(|(suffix, shift)| Some((text.strip_suffix(suffix)?, *shift)))
+        .unwrap_or((text, 0));
     let number: i32 = digits.parse().ok()?;
     Some(number.wrapping_shl(shift))
 }

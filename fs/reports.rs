@@ -43,7 +43,7 @@ impl Recent {
         if let Some(slot) = self.said.get_mut(self.oldest) {
             *slot = Some((*corruption, Instant::now()));
         }
-        self.oldest = (self.oldest + 1) % REMEMBERED;
+        self.oldest = self.oldest.wrapping_add(1) % REMEMBERED;
         true
     }
 }

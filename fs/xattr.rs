@@ -49,7 +49,9 @@ impl Names<'_> {
     /// Adds a name; false where there is no room.
     fn add(&mut self, prefix: &[u8], name: &[u8]) -> bool {
         for part in [prefix, name, b"\0"] {
-            let end = self.len + part.len();
+            let Some(end) = self.len.checked_add(part.len()) else {
+                return false;
+            };
             if let Some(buffer) = &mut self.buffer {
                 match buffer.get_mut(self.len..end) {
                     Some(to) => to.copy_from_slice(part),

@@ -142,7 +142,7 @@ impl Buf {
             .iter()
             .fold(0_u32, |sum, run| sum.wrapping_add(run.len));
         let first = runs.first().ok_or(Error::Invalid)?;
-        let bytes = len as usize * BASIC_BLOCK_SIZE as usize;
+        let bytes = (len as usize).saturating_mul(BASIC_BLOCK_SIZE as usize);
         let memory = KVVec::with_capacity(bytes, GFP_KERNEL)?;
         let buf = KBox::new(
             Self {
@@ -236,7 +236,7 @@ impl Buf {
 
     /// Its length in bytes.
     pub(super) fn byte_len(&self) -> usize {
-        self.len as usize * BASIC_BLOCK_SIZE as usize
+        (self.len as usize).wrapping_mul(BASIC_BLOCK_SIZE as usize)
     }
 
     /// Its bytes.
@@ -354,7 +354,7 @@ impl BufRef {
     pub(super) fn try_new(buf: &Buf) -> Option<Self> {
         let mut old = buf.refs.load(Relaxed);
         while old & DEAD == 0 {
-            match buf.refs.cmpxchg(old, old + 1, Full) {
+            match buf.refs.cmpxchg(old, old.wrapping_add(1), Full) {
                 Ok(_) => return Some(Self(NonNull::from(buf))),
                 Err(now) => old = now,
             }
@@ -415,7 +415,7 @@ impl Drop for BufRef {
                 // is taken off first.
                 unsafe { buf.cache().lru.add(buf) };
             }
-            match buf.refs.cmpxchg(old, old - 1, Full) {
+            match buf.refs.cmpxchg(old, old.wrapping_sub(1), Full) {
                 Ok(_) => return,
                 Err(now) => old = now,
             }

@@ -85,9 +85,9 @@ impl Buf {
         buf.io_left.store(1, Relaxed);
         let mut memory = buf.memory();
         for run in buf.runs() {
-            let bytes = run.len * BASIC_BLOCK_SIZE;
+            let bytes = run.len.wrapping_mul(BASIC_BLOCK_SIZE);
             // Memory that is not contiguous takes a segment a page, and may begin within one.
-            let segments = (bytes as usize).div_ceil(PAGE_SIZE) + 1;
+            let segments = (bytes as usize).div_ceil(PAGE_SIZE).saturating_add(1);
             let bio = ReadBio::new(buf.cache().block_device, run.at.0, segments as u16, purpose);
             // SAFETY: The memory is the buffer's, whose lock is held, and long enough for all runs.
             let bio = bio.and_then(|mut bio| match unsafe { bio.add(memory, bytes) } {

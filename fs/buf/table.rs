@@ -56,13 +56,15 @@ impl Table {
         }
         Ok(Self {
             buckets,
-            shift: u64::BITS - log,
+            shift: u64::BITS.wrapping_sub(log),
         })
     }
 
     fn bucket(&self, at: u64) -> &Atomic<usize> {
         // The multiplier is 2^64 over the golden ratio: it spreads neighbours.
         let hash = at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift;
+        // As many bits are left of it as it takes to number the buckets.
+        #[allow(clippy::indexing_slicing)]
         &self.buckets[hash as usize]
     }
 

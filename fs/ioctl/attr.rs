@@ -103,20 +103,26 @@ impl List {
 
     /// Adds an entry; false if it does not fit.
     fn add(&mut self, name: &[u8], value_len: u32) -> bool {
-        let len = (ENTRY_HEAD + name.len() + 1).next_multiple_of(4);
-        let top = HEAD + (self.count + 1) * 4;
-        let Some(start) = self.bottom.checked_sub(len).filter(|start| *start >= top) else {
+        let len = name.len().checked_add(ENTRY_HEAD + 1);
+        let len = len.and_then(|len| len.checked_next_multiple_of(4));
+        let offset_at = HEAD.saturating_add(self.count.saturating_mul(4));
+        let top = offset_at.saturating_add(4);
+        let start = len.and_then(|len| self.bottom.checked_sub(len));
+        let Some(start) = start.filter(|start| *start >= top) else {
             self.put(4, &1);
             return false;
         };
         self.put(start, &value_len);
-        let name_at = start + ENTRY_HEAD;
-        if let Some(to) = self.bytes.get_mut(name_at..name_at + name.len()) {
+        let entry = self.bytes.get_mut(start..).unwrap_or_default();
+        if let Some(to) = entry
+            .get_mut(ENTRY_HEAD..)
+            .and_then(|rest| rest.get_mut(..name.len()))
+        {
             to.copy_from_slice(name);
         }
-        self.put(HEAD + self.count * 4, &(start as u32));
+        self.put(offset_at, &(start as u32));
         self.bottom = start;
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
         let count = self.count as u32;
         self.put(0, &count);
         true
@@ -244,16 +250,17 @@ fn multi_of<V: FromBytes + IntoBytes + Immutable>(
     back: impl Fn(&mut V, &abi::AttrMultiOp),
 ) -> Result<usize> {
     let count = count as usize;
-    if count >= i32::MAX as usize / size_of::<V>() {
-        return Err(E2BIG);
-    }
+    let bytes = count
+        .checked_mul(size_of::<V>())
+        .filter(|bytes| *bytes < i32::MAX as usize)
+        .ok_or(E2BIG)?;
     let dentry = handle::dentry(file, handle)?;
-    if count == 0 || count * size_of::<V>() > OPS_MAX {
+    if count == 0 || bytes > OPS_MAX {
         return Err(E2BIG);
     }
     let mut list: KVec<V> = KVec::with_capacity(count, GFP_KERNEL)?;
-    for index in 0..count {
-        list.push(ops.offset(index * size_of::<V>()).read()?, GFP_KERNEL)?;
+    for at in (0..bytes).step_by(size_of::<V>()) {
+        list.push(ops.offset(at).read()?, GFP_KERNEL)?;
     }
     for op in &mut list {
         let mut native = to_native(op);

@@ -220,7 +220,8 @@ pub(super) fn get_bmap(node: &Inode, command: u32, to: UserAddress) -> Result<us
     if count < 2 {
         return Err(EINVAL);
     }
-    if count >= (i32::MAX as usize) / record_size {
+    let most = (i32::MAX as usize).checked_div(record_size);
+    if most.is_none_or(|most| count >= most) {
         return Err(ENOMEM);
     }
     if head.iflags & !bmap_in::VALID != 0
@@ -285,7 +286,7 @@ fn collect(
     };
     // Not negative: checked by the caller, or set above.
     let basic = head.length as u64;
-    let blocks = basic.saturating_add((1 << shift) - 1) >> shift;
+    let blocks = basic.div_ceil(1_u64.checked_shl(shift).ok_or(EINVAL)?);
     let next = FileBlock(first >> shift);
     let mut walk = Walk {
         node,
@@ -297,7 +298,8 @@ fn collect(
         end: head.offset.saturating_add(head.length),
         next,
         last: FileBlock(next.0.saturating_add(blocks)),
-        room: count - 1,
+        // The head has the first place.
+        room: count.saturating_sub(1),
         count: 0,
         batch: KVec::with_capacity(BATCH, GFP_KERNEL)?,
     };
@@ -305,11 +307,11 @@ fn collect(
         return Ok(());
     }
     let file_end = FileBlock(geo.blocks_for(size));
-    let mut emitted = 0;
+    let mut emitted = 0_usize;
     loop {
         let turn = walk.turn(file_end)?;
         emit(emitted, &walk.batch)?;
-        emitted += walk.batch.len();
+        emitted = emitted.saturating_add(walk.batch.len());
         walk.batch.clear();
         if turn == Turn::Done {
             break;

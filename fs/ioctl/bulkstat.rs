@@ -291,7 +291,7 @@ fn split(mount: &Mount, position: u64) -> Option<(AgNumber, AgInode)> {
     if ag >= geo.ag_count {
         return None;
     }
-    let low = position & ((1 << bits) - 1);
+    let low = position.checked_rem(1_u64.checked_shl(bits)?)?;
     Some((AgNumber(ag), AgInode(u32::try_from(low).ok()?)))
 }
 
@@ -361,7 +361,8 @@ fn read_ahead(mount: &Mount, chunk: &abi::Inumbers) {
         .wrapping_shl(geo.inodes_per_block_log.into())
         .clamp(1, CHUNK);
     for first in (0..CHUNK).step_by(per_cluster as usize) {
-        let in_cluster = u64::MAX >> (CHUNK - per_cluster) << first;
+        let in_cluster =
+            (u64::MAX >> CHUNK.saturating_sub(per_cluster).min(63)).wrapping_shl(first as u32);
         if chunk.mask & in_cluster == 0 {
             continue;
         }

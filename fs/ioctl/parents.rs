@@ -33,9 +33,12 @@ use zerocopy::IntoBytes;
 /// Records are aligned to this.
 const ALIGN: usize = 8;
 
-/// Bytes of a record with a name of this length.
+/// Bytes of a record with a name of this length, and a zero behind it.
 fn record_len(name: usize) -> usize {
-    (size_of::<ParentRecord>() + name + 1).next_multiple_of(ALIGN)
+    size_of::<ParentRecord>()
+        .saturating_add(name)
+        .saturating_add(ALIGN)
+        & !(ALIGN - 1)
 }
 
 /// Lists parent pointers as the request asks, and sets in it what the caller gets back.
@@ -59,9 +62,9 @@ fn parents(node: &Inode, request: &mut GetParents) -> Result {
     let done = parent::list(mount, &inode, room, &mut cursor, |parent| {
         let len = record_len(parent.name.len());
         let at = records.len();
-        if at + len > room {
+        let Some(end) = at.checked_add(len).filter(|end| *end <= room) else {
             return false;
-        }
+        };
         let head = ParentRecord {
             parent: handle::of_inode(mount, parent.inode, parent.generation),
             len: len as u32,
@@ -71,7 +74,7 @@ fn parents(node: &Inode, request: &mut GetParents) -> Result {
         let copied = records
             .extend_from_slice(head.as_bytes(), GFP_KERNEL)
             .and_then(|()| records.extend_from_slice(parent.name, GFP_KERNEL))
-            .and_then(|()| records.resize(at + len, 0, GFP_KERNEL));
+            .and_then(|()| records.resize(end, 0, GFP_KERNEL));
         last = at;
         copied.is_ok()
     })
@@ -81,9 +84,10 @@ fn parents(node: &Inode, request: &mut GetParents) -> Result {
         return Err(EMSGSIZE);
     }
     // The last record takes the rest of the buffer, so that the next one would start past it.
-    let length_at = last + offset_of!(ParentRecord, len);
-    let rest = (len - last) as u32;
-    if let Some(to) = records.get_mut(length_at..length_at + 4) {
+    let rest = len.saturating_sub(last) as u32;
+    let record = records.get_mut(last..).unwrap_or_default();
+    let length = record.get_mut(offset_of!(ParentRecord, len)..);
+    if let Some(to) = length.and_then(|from| from.get_mut(..size_of::<u32>())) {
         to.copy_from_slice(rest.as_bytes());
     }
     request.cursor = cursor.to_bytes();

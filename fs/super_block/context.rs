@@ -41,6 +41,8 @@ struct Parameters([bindings::fs_parameter_spec; Key::TABLE.len() + 1]);
 // SAFETY: Never changes.
 unsafe impl Sync for Parameters {}
 
+// The compiler runs this, and would say if an index were wrong.
+#[allow(clippy::indexing_slicing)]
 static PARAMETERS: Parameters = {
     // SAFETY: Null pointers and zeroes are an entry: the last.
     let mut specs: [bindings::fs_parameter_spec; Key::TABLE.len() + 1] =

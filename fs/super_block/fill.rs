@@ -261,7 +261,8 @@ impl Filling {
         data: BlockDevice,
     ) -> Result<(Option<BlockDevice>, Option<BlockDevice>), Said> {
         let mut devices = [None, None];
-        for (at, path) in [&options.log_device, &options.rt_device].iter().enumerate() {
+        let paths = [&options.log_device, &options.rt_device];
+        for ((path, device), slot) in paths.iter().zip(&mut devices).zip(&mut info.held) {
             let Some(path) = path else { continue };
             // SAFETY: By the caller.
             let held = unsafe { HeldDevice::open(path, self.sb) }.map_err(|error| {
@@ -274,8 +275,8 @@ impl Filling {
                     ),
                 )
             })?;
-            devices[at] = Some(held.device()?);
-            info.held[at] = Some(held);
+            *device = Some(held.device()?);
+            *slot = Some(held);
         }
         let [log, realtime] = devices;
         if realtime.is_some_and(|rt| rt == data || Some(rt) == log) {
