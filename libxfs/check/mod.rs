@@ -48,7 +48,7 @@ pub use finding::{Finding, Place, Subject, Value};
 use super::{
     error::{Error, Result},
     format::units::AgNumber,
-    log,
+    log, mount,
     store::Store,
 };
 use claim::Claims;
@@ -101,6 +101,11 @@ struct Check<'a, S: Store> {
 /// `NoMemory`, `Io`, `Interrupted` when the store says so, and those of `report`. What is wrong
 /// with the file system is no error.
 pub fn check<S: Store>(store: &S, report: Report<'_>) -> Result {
+    // Nothing else can be believed of a file system that is larger than its devices.
+    if let Err(error) = mount::check_sizes(store) {
+        let finding = Finding::unreadable(Subject::Superblock, Place::FileSystem, error);
+        return report(&finding.ok_or(error)?);
+    }
     // A log that was not recovered, or that cannot be told, has what is lacking elsewhere.
     let end = match log::state(store) {
         Ok(log::State::Clean(end)) => Some(end),

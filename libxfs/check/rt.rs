@@ -26,6 +26,28 @@ use crate::libxfs::{
 };
 use kernel::alloc::{flags::GFP_KERNEL, KVVec};
 
+/// Free runs that start in a block of a bitmap, by log2 of their length.
+struct Starts {
+    block: u64,
+    levels: [u32; u64::BITS as usize],
+}
+
+impl Starts {
+    const fn new() -> Self {
+        Self {
+            block: 0,
+            levels: [0; u64::BITS as usize],
+        }
+    }
+
+    fn count(&mut self, len: u64) {
+        let level = len.checked_ilog2().unwrap_or(0) as usize;
+        if let Some(count) = self.levels.get_mut(level) {
+            *count = count.saturating_add(1);
+        }
+    }
+}
+
 impl<S: Store> Check<'_, S> {
     /// Checks every realtime group, or the one section without groups.
     pub(super) fn realtime(&mut self) -> Result {
@@ -168,20 +190,11 @@ impl<S: Store> Check<'_, S> {
         let geo = self.store.geometry();
         let unit = u64::from(geo.rt_extent_size);
         let extents = extents_of(geo, group).unwrap_or(0);
-        let per_block = extents_per_block(geo);
-        let blocks = extents.div_ceil(per_block.max(1));
-        let levels = summary_levels(geo);
-        let count = blocks.saturating_mul(levels.into());
-        let count = usize::try_from(count).map_err(|_| Error::NoMemory)?;
-        let mut counts = KVVec::from_elem(0u32, count, GFP_KERNEL)?;
-        let position = |level: u32, block: u64| {
-            usize::try_from(
-                u64::from(level)
-                    .saturating_mul(blocks)
-                    .saturating_add(block),
-            )
-            .ok()
-        };
+        let per_block = extents_per_block(geo).max(1);
+        let place = Place::RtGroup(group);
+        let summary = rt::open(self.store, group, GroupFile::Summary);
+        let mut summary = self.kept(Subject::RtSummary, place, summary)?;
+        let mut starts = Starts::new();
         let end = RtExtent(u64::MAX);
         let mut runs = rt::free_runs(self.store, bitmap, group, RtExtent(0), end)?;
         while let Some(run) = runs.next()? {
@@ -191,28 +204,44 @@ impl<S: Store> Check<'_, S> {
             let len = run.len.saturating_mul(unit);
             claims.push(Claim::of_metadata(start, len, Owner::Null))?;
             let block = run.start.0.checked_div(per_block).unwrap_or(0);
-            let level = run.len.checked_ilog2().unwrap_or(0);
-            let slot = position(level, block).and_then(|at| counts.get_mut(at));
-            if let Some(slot) = slot {
-                *slot = slot.saturating_add(1);
-            }
+            self.summary_until(place, &mut summary, &mut starts, block)?;
+            starts.count(run.len);
         }
-        let place = Place::RtGroup(group);
-        self.bits_behind(place, bitmap, extents)?;
-        let summary = rt::open(self.store, group, GroupFile::Summary);
-        let Some(summary) = self.kept(Subject::RtSummary, place, summary)? else {
-            return Ok(());
-        };
-        for level in 0..levels {
-            for block in 0..blocks {
-                let counted = rt::summary(self.store, &summary, level, block);
-                let Some(counted) = self.kept(Subject::RtSummary, place, counted)? else {
-                    return Ok(());
+        // All groups' summaries are as large as the first one's.
+        let most = extents_of(geo, group.map(|_| RtGroup(0))).unwrap_or(0);
+        self.summary_until(place, &mut summary, &mut starts, most.div_ceil(per_block))?;
+        self.bits_behind(place, bitmap, extents)
+    }
+
+    /// Holds the summary to what was counted in the bitmap's blocks before `block`. It is given up
+    /// when it cannot be read.
+    fn summary_until(
+        &mut self,
+        place: Place,
+        summary: &mut Option<Inode>,
+        starts: &mut Starts,
+        block: u64,
+    ) -> Result {
+        while starts.block < block {
+            self.stop_if_interrupted()?;
+            let levels = summary_levels(self.store.geometry());
+            for (level, &free) in (0..levels).zip(starts.levels.iter()) {
+                let Some(file) = summary else {
+                    break;
                 };
-                let free = position(level, block).and_then(|at| counts.get(at));
-                let free = u64::from(free.copied().unwrap_or(0));
-                self.equal(Subject::RtSummary, place, "count", free, counted.into())?;
+                let counted = rt::summary(self.store, file, level, starts.block);
+                match self.kept(Subject::RtSummary, place, counted)? {
+                    Some(counted) => {
+                        let (free, counted) = (free.into(), counted.into());
+                        self.equal(Subject::RtSummary, place, "count", free, counted)?;
+                    }
+                    None => *summary = None,
+                }
             }
+            *starts = Starts {
+                block: starts.block.saturating_add(1),
+                ..Starts::new()
+            };
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use xfs_host::{
     fixture::{named, Image},
     image::{Disks, ImageStore},
     libxfs::{
+        check::check,
         format::{
             btree::TreeKind,
             geometry::Geometry,
@@ -181,6 +182,9 @@ pub fn walk_hostile(base: &Base, disks: Disks) {
     faults::reset_largest();
     walk(&store);
     assert!(!store.exhausted(), "reads without end");
+    store.set_budget(10 * base.reads + 100_000);
+    let checked = check(&store, &mut |_| Ok(()));
+    assert_eq!(checked, Ok(()));
     assert!(
         faults::largest() <= LARGEST_ALLOCATION,
         "allocates {} bytes at once",

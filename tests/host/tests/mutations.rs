@@ -10,7 +10,8 @@ use std::{
 };
 use xfs_host::{
     fixture::{named, Image},
-    image::ImageStore,
+    image::{Disks, ImageStore},
+    libxfs::check::check,
     mutation::{Catalogue, Mutable, Seeded},
     walk::{walk, Report},
 };
@@ -29,6 +30,9 @@ const SHAPES: [&str; 8] = [
 
 /// No small image has a reason to ask for more at once.
 const LARGEST_ALLOCATION: usize = 8 << 20;
+
+/// Of so many seeds one is checked as a whole too.
+const CHECKED: u64 = 4;
 
 /// Mutated images of each shape.
 fn rounds() -> u64 {
@@ -68,6 +72,10 @@ fn a_walk_of_any_mutated_image_ends_without_a_panic() {
             faults::reset_largest();
             let start = Instant::now();
             let report = walk(&store);
+            // The check of the whole ends as well. It is told apart in what it finds elsewhere.
+            if !report.is_clean() && seed % CHECKED == 0 {
+                check_ends(changed.disks(), reads, &place);
+            }
             assert!(!store.exhausted(), "{place}: reads without end");
             assert!(
                 start.elapsed() < Duration::from_secs(20),
@@ -85,6 +93,20 @@ fn a_walk_of_any_mutated_image_ends_without_a_panic() {
         }
     }
     println!("structure: mutations noticed of those made: {noticed:?}");
+}
+
+/// Checks a whole file system, which must not take much more than a walk of the sound one.
+fn check_ends(disks: Disks, reads: &u64, place: &str) {
+    let store = ImageStore::open(disks).unwrap();
+    store.set_budget(10 * reads + 100_000);
+    let mut found = 0u64;
+    let done = check(&store, &mut |_| {
+        found += 1;
+        Ok(())
+    });
+    assert_eq!(done, Ok(()), "{place}");
+    assert!(!store.exhausted(), "{place}: reads without end");
+    assert!(found < 1_000_000, "{place}: {found} findings");
 }
 
 /// Prints what was being done when a panic unwinds.
