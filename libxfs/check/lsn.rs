@@ -15,7 +15,7 @@ use crate::libxfs::{
         fault::Fault,
         geometry::Geometry,
         kind::Kind,
-        quota, symlink,
+        quota, rt, symlink,
         units::Lsn,
     },
     store::{Device, Run, Store},
@@ -36,7 +36,7 @@ impl<'a, S: Store> UpTo<'a, S> {
     }
 
     fn check(&self, kind: Kind, bytes: &[u8]) -> core::result::Result<(), Fault> {
-        let Some((structure, offset)) = place(kind) else {
+        let Some((structure, offset)) = place(self.geometry(), kind) else {
             return Ok(());
         };
         let is_past = |bytes: &[u8]| {
@@ -63,7 +63,7 @@ fn number(bytes: &[u8], offset: usize) -> Option<Lsn> {
 
 /// Name of a kind of block, and where its sequence number lies. Inodes, of which a block has many,
 /// say theirs in the core; the superblock's is that of its own last change.
-fn place(kind: Kind) -> Option<(&'static str, usize)> {
+fn place(geo: &Geometry, kind: Kind) -> Option<(&'static str, usize)> {
     Some(match kind {
         Kind::Agf => ("agf", offset_of!(DiskAgf, lsn)),
         Kind::Agi => ("agi", offset_of!(DiskAgi, lsn)),
@@ -78,6 +78,7 @@ fn place(kind: Kind) -> Option<(&'static str, usize)> {
         Kind::AttrTree => ("attr3 leaf", offset_of!(BlockInfo, lsn)),
         Kind::Symlink => ("symlink", offset_of!(symlink::Header, lsn)),
         Kind::Dquots => ("dquot", offset_of!(quota::DiskDquot, lsn)),
+        Kind::Rt(_) => ("rt buffer", rt::lsn_offset(geo)?),
         _ => return None,
     })
 }

@@ -32,6 +32,14 @@ struct Starts {
     levels: [u32; u64::BITS as usize],
 }
 
+/// Where what a file says ends: in a word of a block, of which the bits of `mask` are unused.
+#[derive(Clone, Copy)]
+struct End {
+    block: u64,
+    word: u64,
+    mask: u32,
+}
+
 impl Starts {
     const fn new() -> Self {
         Self {
@@ -207,9 +215,16 @@ impl<S: Store> Check<'_, S> {
             self.summary_until(place, &mut summary, &mut starts, block)?;
             starts.count(run.len);
         }
-        // All groups' summaries are as large as the first one's.
-        let most = extents_of(geo, group.map(|_| RtGroup(0))).unwrap_or(0);
+        // A short group's files are as large as those of a whole one.
+        let most = match group {
+            Some(_) => u64::from(geo.rt_group_extents),
+            None => extents,
+        };
         self.summary_until(place, &mut summary, &mut starts, most.div_ceil(per_block))?;
+        if let Some(summary) = summary {
+            let read = self.counts_behind(place, &summary, most.div_ceil(per_block));
+            self.kept(Subject::RtSummary, place, read)?;
+        }
         self.bits_behind(place, bitmap, extents)
     }
 
@@ -248,26 +263,66 @@ impl<S: Store> Check<'_, S> {
 
     /// Behind the last extent, the bitmap has no bits set to the end of its last block.
     fn bits_behind(&mut self, place: Place, bitmap: &Inode, extents: u64) -> Result {
+        let (block, bit) = format::bitmap_position(self.store.geometry(), RtExtent(extents));
+        let used = (bit as u32) & format::WORD_BITS.saturating_sub(1);
+        let end = End {
+            block,
+            word: bit >> format::WORD_BITS_LOG,
+            mask: u32::MAX.wrapping_shl(used),
+        };
+        self.zeroes_behind(
+            Subject::RtBitmap,
+            place,
+            bitmap,
+            format::RtFile::Bitmap,
+            end,
+        )
+    }
+
+    /// Behind the counts of `blocks` blocks of the bitmap, the summary has none.
+    fn counts_behind(&mut self, place: Place, summary: &Inode, blocks: u64) -> Result {
         let geo = self.store.geometry();
-        let (block, bit) = format::bitmap_position(geo, RtExtent(extents));
-        let run = bmap::runs(geo, bitmap, WhichFork::Data, FileBlock(block), 1);
+        let words = blocks.saturating_mul(summary_levels(geo).into());
+        let each = format::words_per_block(geo);
+        let end = End {
+            block: words.checked_div(each).unwrap_or(0),
+            word: words.checked_rem(each).unwrap_or(0),
+            mask: u32::MAX,
+        };
+        self.zeroes_behind(
+            Subject::RtSummary,
+            place,
+            summary,
+            format::RtFile::Summary,
+            end,
+        )
+    }
+
+    /// The rest of a block of a bitmap or a summary is zeroes.
+    fn zeroes_behind(
+        &mut self,
+        subject: Subject,
+        place: Place,
+        inode: &Inode,
+        file: format::RtFile,
+        end: End,
+    ) -> Result {
+        let geo = self.store.geometry();
+        let run = bmap::runs(geo, inode, WhichFork::Data, FileBlock(end.block), 1);
         let Some(&run) = run?.as_deref().and_then(|runs| runs.first()) else {
             // Every block is full.
             return Ok(());
         };
-        let kind = Kind::Rt(format::RtFile::Bitmap);
-        let held = self.store.read(Device::Data, run, kind)?;
-        let words = format::Words::new(geo, &held, format::RtFile::Bitmap, bitmap.number)
+        let held = self.store.read(Device::Data, run, Kind::Rt(file))?;
+        let words = format::Words::new(geo, &held, file, inode.number)
             .map_err(|fault| Error::block(fault, Device::Data, run.at))?;
-        let first = bit >> format::WORD_BITS_LOG;
-        for index in first..format::words_per_block(geo) {
+        for index in end.word..format::words_per_block(geo) {
             let mut word = words.get(index as usize).unwrap_or(0);
-            if index == first {
-                let behind = bit as u32 & format::WORD_BITS.saturating_sub(1);
-                word &= u32::MAX.wrapping_shl(behind);
+            if index == end.word {
+                word &= end.mask;
             }
             if word != 0 {
-                self.equal(Subject::RtBitmap, place, "end", 0, word.into())?;
+                return self.equal(subject, place, "end", 0, word.into());
             }
         }
         Ok(())

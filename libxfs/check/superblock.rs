@@ -101,7 +101,14 @@ fn unused(geo: &Geometry, sb: &DiskSuperblock) -> impl Iterator<Item = (&'static
     let groups = groups.into_iter().filter(move |_| !metadir);
     let zones = zones.into_iter().filter(move |_| !zoned);
     let has_quota = sb.versionnum.get() & VERSION_QUOTA != 0;
-    let quota = [("qflags", u64::from(sb.qflags.get()))];
+    // Of quota files that are not there the number is all ones, or zero.
+    let file = |number: u64| if number == u64::MAX { 0 } else { number };
+    let quota = [
+        ("qflags", u64::from(sb.qflags.get())),
+        ("uquotino", file(sb.uquotino.get())),
+        ("gquotino", file(sb.gquotino.get())),
+        ("pquotino", file(sb.pquotino.get())),
+    ];
     let quota = quota.into_iter().filter(move |_| !has_quota);
     let has_uuid = geo.features.meta_uuid();
     let uuid = [("meta_uuid", u64::from(sb.meta_uuid != [0; 16]))];

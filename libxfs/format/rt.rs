@@ -104,6 +104,16 @@ pub(super) const fn has_headers(geo: &Geometry) -> bool {
     geo.features.metadir()
 }
 
+/// Where a block of a bitmap or a summary has the sequence number of its last write; `None` where
+/// there are no headers.
+pub const fn lsn_offset(geo: &Geometry) -> Option<usize> {
+    if has_headers(geo) {
+        Some(offset_of!(Header, lsn))
+    } else {
+        None
+    }
+}
+
 /// Whether the realtime section starts with a superblock of its own.
 pub const fn has_superblock(geo: &Geometry) -> bool {
     geo.features.metadir() && geo.rt_blocks > 0 && !geo.features.zoned()
