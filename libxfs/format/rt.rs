@@ -254,6 +254,12 @@ pub const fn summary_levels(geo: &Geometry) -> u32 {
     u64::BITS.saturating_sub(bitmap_bits(geo).leading_zeros())
 }
 
+/// Blocks of each summary.
+pub const fn summary_blocks(geo: &Geometry) -> u64 {
+    let words = bitmap_blocks(geo).saturating_mul(summary_levels(geo) as u64);
+    words.div_ceil(words_per_block(geo))
+}
+
 /// Block of a bitmap file that has the bit of an extent, and the bit's index in the block.
 pub const fn bitmap_position(geo: &Geometry, extent: RtExtent) -> (u64, u64) {
     let per_block = extents_per_block(geo);

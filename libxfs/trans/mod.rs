@@ -30,13 +30,14 @@ mod counters;
 mod dirty;
 mod inode;
 mod reservation;
+pub mod space;
 
 pub use block::{BlockId, BlockState, HeldBlock};
 pub use changes::Changes;
 pub use counters::CounterDeltas;
 pub use dirty::{DirtyChunks, CHUNK_SIZE, MAX_BLOCK_SIZE};
 pub use inode::{HeldInode, InodeFields, InodeId};
-pub use reservation::LogReservation;
+pub use reservation::{LogReservation, LogReservations};
 
 use self::{block::Blocks, counters::Space, inode::Inodes};
 use super::{

@@ -158,6 +158,28 @@ impl BmapRecord {
     }
 }
 
+/// The most levels of a data fork's map, the root in the inode included. The counter of its extents
+/// has 48 bits with large ones, else 31; the root holds at least three pointers.
+pub fn max_data_levels(geo: &Geometry) -> u8 {
+    let extents = if geo.features.nrext64() {
+        (1 << 48) - 1
+    } else {
+        (1 << 31) - 1
+    };
+    height::for_records::<Bmap>(geo, extents, 3)
+}
+
+/// The most levels of an attribute fork's map, the root in the inode included. The counter of its
+/// extents has 32 bits with large ones, else 15; the root holds at least two pointers.
+pub fn max_attr_levels(geo: &Geometry) -> u8 {
+    let extents = if geo.features.nrext64() {
+        (1 << 32) - 1
+    } else {
+        (1 << 15) - 1
+    };
+    height::for_records::<Bmap>(geo, extents, 2)
+}
+
 /// The tree of a fork's map.
 #[derive(Clone, Copy, Debug)]
 pub struct Bmap;
@@ -224,15 +246,8 @@ impl Tree for Bmap {
     }
 
     fn max_levels(geo: &Geometry) -> u8 {
-        // Counters of data and of attribute extents: 48 and 32 bits with large ones, else 31 and
-        // 15. A root holds at least three and two pointers. The block does not say which fork it
-        // is of.
-        let (data, attr) = if geo.features.nrext64() {
-            ((1 << 48) - 1, (1 << 32) - 1)
-        } else {
-            ((1 << 31) - 1, (1 << 15) - 1)
-        };
-        height::for_records::<Self>(geo, data, 3).max(height::for_records::<Self>(geo, attr, 2))
+        // The block does not say which fork it is of.
+        max_data_levels(geo).max(max_attr_levels(geo))
     }
 
     fn is_present(_geo: &Geometry) -> bool {
