@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Allocation groups: their headers, and what these add up to.
+//! Allocation groups: their headers, and what these add up to. In a transaction a group's header is
+//! [locked](LockedAgf), and with it come the trees that it names.
+
+mod free_list;
+mod locked;
+mod tree;
+
+pub use free_list::{min_blocks as min_list_blocks, Use};
+pub use locked::{LockedAgf, LockedAgi};
+pub use tree::{Listed, ListedTree};
 
 use super::{
     btree::Cursor,

@@ -26,6 +26,7 @@
 )]
 
 pub mod ag;
+pub mod alloc;
 pub mod attr;
 pub mod bmap;
 pub mod btree;

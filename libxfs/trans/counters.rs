@@ -20,6 +20,8 @@ pub struct CounterDeltas {
     pub free_blocks: i64,
     /// Free extents of the realtime device, in the same way.
     pub free_rt_extents: i64,
+    /// Blocks of free-space trees, roots aside. They count as free, and no user can have them.
+    pub alloc_tree_blocks: i64,
 }
 
 impl CounterDeltas {

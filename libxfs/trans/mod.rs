@@ -264,6 +264,40 @@ impl<'a, J: Journal> Trans<'a, J> {
         T::mut_from_bytes(bytes).map_err(|_| Error::Invalid)
     }
 
+    /// Changes the structure that lies from `offset` on; from the first to the last byte that `change`
+    /// leaves different, it is logged.
+    ///
+    /// # Errors
+    ///
+    /// As [`change_as`](Self::change_as), and those of `change`; then nothing is changed.
+    pub fn update<T, R>(
+        &mut self,
+        id: BlockId,
+        offset: usize,
+        change: impl FnOnce(&mut T) -> Result<R>,
+    ) -> Result<R>
+    where
+        T: FromBytes + IntoBytes + KnownLayout + Immutable + Copy,
+    {
+        let before = *self.view::<T>(id, offset).ok_or(Error::Invalid)?;
+        let mut after = before;
+        let result = change(&mut after)?;
+        let (before, after) = (before.as_bytes(), after.as_bytes());
+        let mut differ = before.iter().zip(after).map(|(one, other)| one != other);
+        let Some(first) = differ.position(|differs| differs) else {
+            return Ok(result);
+        };
+        let last = before
+            .iter()
+            .zip(after)
+            .rposition(|(one, other)| one != other);
+        let range = first..last.unwrap_or(first).saturating_add(1);
+        let at = |index: usize| offset.checked_add(index).ok_or(Error::Invalid);
+        let bytes = self.change(id, at(range.start)?..at(range.end)?)?;
+        bytes.copy_from_slice(after.get(range).ok_or(Error::Invalid)?);
+        Ok(result)
+    }
+
     /// Copies bytes of a block to byte `at` of another one, or of the same.
     ///
     /// # Errors
@@ -437,6 +471,13 @@ impl<'a, J: Journal> Trans<'a, J> {
         let deltas = self.space.deltas_mut();
         deltas.inodes = deltas.inodes.saturating_add(inodes);
         deltas.free_inodes = deltas.free_inodes.saturating_add(free);
+    }
+
+    /// Counts blocks that the free-space trees of a group have more, or with a negative number
+    /// fewer, roots aside.
+    pub fn count_alloc_tree_blocks(&mut self, n: i64) {
+        let deltas = self.space.deltas_mut();
+        deltas.alloc_tree_blocks = deltas.alloc_tree_blocks.saturating_add(n);
     }
 
     /// Commits what was changed so far and goes on with a new transaction, in log space of the same

@@ -8,7 +8,7 @@ pub mod names;
 pub mod synthetic;
 pub mod tree;
 
-use crate::image::{Disk, Disks, FileDisk};
+use crate::image::{Disk, Disks, FileDisk, Overlay};
 use std::{
     collections::HashMap,
     env,
@@ -228,6 +228,34 @@ impl Image {
         }
         run(repair.arg("-f").arg(&self.data));
         Ok(())
+    }
+
+    /// That `xfs_repair -n` finds nothing in the image with those changes in its data.
+    pub fn check_changed(&self, data: &Overlay) {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let copy = env::temp_dir().join(format!(
+            "xfs-rust-{}-{}",
+            process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        ));
+        run(Command::new("cp")
+            .args(["--sparse=always", "--reflink=auto"])
+            .arg(&self.data)
+            .arg(&copy));
+        let disk = FileDisk::open_rw(&copy).expect("it was just made");
+        for (at, bytes) in data.changes() {
+            disk.write(at, bytes).expect("it has that size");
+        }
+        let mut repair = Command::new("xfs_repair");
+        repair.args(["-n", "-f"]);
+        if let Some(log) = &self.log {
+            repair.arg("-l").arg(log);
+        }
+        if let Some(rt) = &self.rt {
+            repair.arg("-r").arg(rt);
+        }
+        run(repair.arg(&copy));
+        fs::remove_file(&copy).expect("it is there");
     }
 
     fn set_attrs(&self, size: Size) {
