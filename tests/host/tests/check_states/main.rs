@@ -7,7 +7,13 @@
 mod forge;
 
 use forge::Forge;
-use std::{fs::OpenOptions, os::unix::fs::FileExt, path::Path, process::Command};
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::FileExt,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+};
 use xfs_host::{
     fixture, image,
     libxfs::{
@@ -42,7 +48,10 @@ fn subjects(forge: &Forge) -> Vec<Subject> {
 /// That `xfs_repair -n` has nothing to say either.
 fn repair_is_silent(forge: &Forge, shape: &str) {
     let image = fixture::Image::small(fixture::named(shape));
-    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("state-{shape}-{}", line!()));
+    // Tests run beside each other, and some share a shape.
+    static COPIES: AtomicU32 = AtomicU32::new(0);
+    let number = COPIES.fetch_add(1, Ordering::Relaxed);
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("state-{shape}-{number}"));
     let mut cp = Command::new("cp");
     cp.arg("--sparse=always").arg(&image.data).arg(&copy);
     assert!(cp.status().unwrap().success());
