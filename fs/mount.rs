@@ -5,13 +5,14 @@
 use super::{
     buf::{
         Block,
-        Cache, //
+        Cache,
+        Locked, //
     },
+    health::Health,
     options::{
         InForce,
         Options, //
-    },
-    reports::Reports, //
+    }, //
 };
 use crate::{
     libxfs::{
@@ -28,7 +29,8 @@ use crate::{
         store::{
             Device,
             Run,
-            Store, //
+            Store,
+            StoreMut, //
         },
     },
     rust::{
@@ -70,7 +72,6 @@ pub(crate) struct Devices {
 /// A mounted file system.
 ///
 /// It lives in its super block's `s_fs_info`, from before the first inode to after the last.
-#[pin_data]
 pub(crate) struct Mount {
     // INVARIANT: The super block outlives the mount.
     super_block: NonNull<bindings::super_block>,
@@ -81,13 +82,10 @@ pub(crate) struct Mount {
     rt_reserved: u64,
     options: Options,
     in_force: InForce,
-    prefix: Prefix,
+    health: Arc<Health>,
     devices: Devices,
     /// Whether new inodes are to have numbers of 32 bits; a remount changes it.
     inode32: Atomic<u32>,
-    shut_down: Atomic<u32>,
-    #[pin]
-    reports: Reports,
 }
 
 // SAFETY: The super block may be used from any thread; all else is `Send`.
@@ -103,15 +101,15 @@ pub(crate) struct Parts {
     pub(crate) rt_reserved: u64,
     pub(crate) options: Options,
     pub(crate) in_force: InForce,
-    pub(crate) prefix: Prefix,
+    pub(crate) health: Arc<Health>,
     pub(crate) devices: Devices,
 }
 
 impl Mount {
     /// Puts a mount together. `super_block` outlives it.
     pub(crate) fn new(parts: Parts) -> Result<Pin<KBox<Self>>> {
-        KBox::pin_init(
-            pin_init!(Self {
+        let mount = KBox::new(
+            Self {
                 inode32: Atomic::new(parts.options.inode32.into()),
                 super_block: parts.super_block,
                 geometry: parts.geometry,
@@ -120,19 +118,17 @@ impl Mount {
                 rt_reserved: parts.rt_reserved,
                 options: parts.options,
                 in_force: parts.in_force,
-                prefix: parts.prefix,
+                health: parts.health,
                 devices: parts.devices,
-                shut_down: Atomic::new(0),
-                reports <- Reports::new(),
-            }),
+            },
             GFP_KERNEL,
-        )
+        )?;
+        Ok(mount.into())
     }
 
     /// Sets what the whole mount has counted, before anyone else sees it.
     pub(super) fn set_counters(self: Pin<&mut Self>, counters: Counters, unavailable: u64) {
-        // SAFETY: Neither field is pinned.
-        let this = unsafe { self.get_unchecked_mut() };
+        let this = self.get_mut();
         this.counters = counters;
         this.unavailable = unavailable;
     }
@@ -174,7 +170,7 @@ impl Mount {
 
     /// What lines about this file system begin with.
     pub(crate) fn prefix(&self) -> &Prefix {
-        &self.prefix
+        self.health.prefix()
     }
 
     /// Whether new inodes are to have numbers of 32 bits.
@@ -213,19 +209,22 @@ impl Mount {
 
     /// Says a line about this file system.
     pub(crate) fn print(&self, level: Level, line: fmt::Arguments<'_>) {
-        self.prefix.print(level, line);
+        self.health.print(level, line);
     }
 
     /// Refuses all further use, and says why.
     pub(crate) fn shut_down(&self, why: &str) {
-        if self.shut_down.xchg(1, Relaxed) == 0 {
-            self.print(Level::Error, format_args!("shut down {why}"));
-        }
+        self.health.shut_down(why);
+    }
+
+    /// Notes that it is being unmounted.
+    pub(super) fn set_unmounting(&self) {
+        self.health.set_unmounting();
     }
 
     /// Whether it was shut down.
     pub(crate) fn is_shut_down(&self) -> bool {
-        self.shut_down.load(Relaxed) != 0
+        self.health.is_shut_down()
     }
 
     /// The errno of what an algorithm returned; corruption is said in the kernel's log.
@@ -241,9 +240,7 @@ impl Mount {
 
     /// Says what is corrupt, unless that was said of late or too much is.
     pub(crate) fn report(&self, corruption: &Corruption) {
-        if self.reports.admits(corruption) {
-            self.print(Level::Error, format_args!("corruption: {corruption}"));
-        }
+        self.health.report(corruption);
     }
 }
 
@@ -272,6 +269,26 @@ impl Store for Mount {
     fn interrupted(&self) -> bool {
         // SAFETY: Looks at the current task.
         unsafe { bindings::fatal_signal_pending() }
+    }
+}
+
+impl StoreMut for Mount {
+    type Locked = Locked;
+
+    fn lock_runs(&self, device: Device, runs: &[Run], kind: Kind) -> error::Result<Locked> {
+        if self.is_shut_down() {
+            return Err(error::Error::Shutdown);
+        }
+        self.cache(device)
+            .ok_or(error::Error::Invalid)?
+            .lock(runs, kind)
+    }
+
+    fn lock_fresh(&self, device: Device, runs: &[Run]) -> error::Result<Locked> {
+        if self.is_shut_down() {
+            return Err(error::Error::Shutdown);
+        }
+        self.cache(device).ok_or(error::Error::Invalid)?.fresh(runs)
     }
 }
 

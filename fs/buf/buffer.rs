@@ -2,7 +2,10 @@
 
 //! One buffer: its memory, its users, its life.
 
-use super::Cache;
+use super::{
+    watcher::Watcher,
+    Cache, //
+};
 use crate::{
     libxfs::{
         error::{
@@ -46,12 +49,15 @@ use kernel::{
         KVec,
         GFP_KERNEL, //
     },
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Full,
-        Relaxed,
-        Release, //
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        Arc, //
     },
     types::Opaque,
 };
@@ -59,10 +65,25 @@ use kernel::{
 /// In `refs`: the buffer is on its way out, and takes no users.
 const DEAD: u32 = 1 << 31;
 
-/// In `state`: the memory holds what is on the disk, and it was verified.
+/// In `state`: the memory holds the block: what is on the disk, verified, or what will be there.
 pub(super) const VALID: u32 = 1 << 0;
-/// In `state`: the I/O under way ends in a work item, since no one waits for it.
+/// In `state`: a read ahead is under way, which ends in a work item, since no one waits for it.
 pub(super) const AHEAD: u32 = 1 << 1;
+/// In `state`: a write is under way that ends in a work item.
+pub(super) const ASYNC: u32 = 1 << 2;
+/// In `state`: the memory was changed since it was read or written. Holds a count of its own, so
+/// that the list never takes a buffer with changes.
+pub(super) const CHANGED: u32 = 1 << 3;
+/// In `state`: someone has it locked who may change it.
+pub(super) const OWNED: u32 = 1 << 4;
+/// In `state`: a [`WriteList`](super::WriteList) has it, and it is to be written.
+pub(super) const DELAYED: u32 = 1 << 5;
+/// In `state`: the block is free; nothing of it is written.
+pub(super) const STALE: u32 = 1 << 6;
+/// In `state`: no one is to find it any more; it goes with its last user. Never taken back.
+pub(super) const GONE: u32 = 1 << 7;
+/// In `state`: it was never in the table, and its changes are its one user's.
+pub(super) const PRIVATE: u32 = 1 << 8;
 
 /// Where a block lies.
 pub(super) enum Runs {
@@ -108,6 +129,9 @@ pub(super) struct Buf {
     lock: ShareLock,
     /// Flags; changed by who holds the lock exclusively.
     state: Atomic<u32>,
+    /// How often the log has changes of it that are not yet on the disk; each holds a count. Until
+    /// there are none it is not written.
+    pub(super) pins: Atomic<u32>,
     /// Whether it was put on the list of what may be freed.
     listed: Atomic<u32>,
     /// Whether it was used since the list last looked.
@@ -120,10 +144,16 @@ pub(super) struct Buf {
     /// of it is initialized, `VALID` does.
     memory: ManuallyDrop<KVVec<MaybeUninit<u8>>>,
     runs: ManuallyDrop<Runs>,
+    /// Where the log has the last change of it; 0 for none.
+    pub(super) lsn: Atomic<u64>,
     /// Requests under way.
     pub(super) io_left: Atomic<u32>,
-    /// Whether any of them failed.
-    pub(super) io_failed: Atomic<u32>,
+    /// The errno of one of them that failed, or 0.
+    pub(super) io_errno: Atomic<u32>,
+    /// The errno of the write before, if that failed; under the lock.
+    pub(super) last_errno: Atomic<u32>,
+    /// Who is told when it was written; under the lock.
+    watcher: UnsafeCell<Option<Arc<dyn Watcher>>>,
     pub(super) work: Opaque<bindings::work_struct>,
     link: UnsafeCell<bindings::list_head>,
     rcu: UnsafeCell<bindings::kvfree_rcu_head>,
@@ -137,7 +167,12 @@ unsafe impl Sync for Buf {}
 
 impl Buf {
     /// Makes a buffer for a block that is not there yet: locked exclusively, with one user.
-    pub(super) fn new_locked(cache: &Cache, runs: &[Run], kind: Kind) -> Result<NewBuf> {
+    pub(super) fn new_locked(
+        cache: &Cache,
+        runs: &[Run],
+        kind: Kind,
+        state: u32,
+    ) -> Result<NewBuf> {
         let len = runs
             .iter()
             .fold(0_u32, |sum, run| sum.wrapping_add(run.len));
@@ -151,15 +186,19 @@ impl Buf {
                 len,
                 refs: Atomic::new(1),
                 lock: ShareLock::new_exclusive(),
-                state: Atomic::new(0),
+                state: Atomic::new(state),
+                pins: Atomic::new(0),
                 listed: Atomic::new(0),
                 recent: Atomic::new(1),
                 kind: UnsafeCell::new(kind),
                 cache: NonNull::from(cache),
                 memory: ManuallyDrop::new(memory),
                 runs: ManuallyDrop::new(Runs::new(runs)?),
+                lsn: Atomic::new(0),
                 io_left: Atomic::new(0),
-                io_failed: Atomic::new(0),
+                io_errno: Atomic::new(0),
+                last_errno: Atomic::new(0),
+                watcher: UnsafeCell::new(None),
                 work: Opaque::uninit(),
                 link: UnsafeCell::new(Default::default()),
                 rcu: UnsafeCell::new(Default::default()),
@@ -198,7 +237,7 @@ impl Buf {
         &self.lock
     }
 
-    /// Whether the memory holds the block, verified. Stable while the lock is held.
+    /// Whether the memory holds the block. Stable while the lock is held.
     #[inline]
     pub(super) fn is_valid(&self) -> bool {
         self.state.load(Acquire) & VALID != 0
@@ -210,8 +249,62 @@ impl Buf {
     }
 
     /// Changes the flags. The caller holds the lock exclusively.
-    pub(super) fn set_state(&self, state: u32) {
-        self.state.store(state, Release);
+    pub(super) fn change_state(&self, clear: u32, set: u32) {
+        self.state.store(self.state() & !clear | set, Release);
+    }
+
+    /// Whether its content is, or may become, newer than what is on the disk.
+    pub(super) fn is_taken(&self) -> bool {
+        let state = self.state();
+        state & STALE == 0
+            && (state & (OWNED | CHANGED | DELAYED) != 0 || self.pins.load(Acquire) != 0)
+    }
+
+    /// Whether it is to be found by who looks for it.
+    pub(super) fn is_findable(&self) -> bool {
+        self.state() & GONE == 0
+    }
+
+    /// Whether it was invalidated, so that nothing of it counts.
+    pub(super) fn is_stale(&self) -> bool {
+        self.state() & STALE != 0
+    }
+
+    /// Whether it is worth memory when no one uses it.
+    fn is_worth_keeping(&self) -> bool {
+        self.state() & (VALID | GONE) == VALID
+    }
+
+    /// Whether it lies where `runs` do.
+    pub(super) fn lies_at(&self, runs: &[Run]) -> bool {
+        self.runs() == runs
+    }
+
+    /// Notes that the memory is being changed. The caller holds the lock exclusively, and a count.
+    pub(super) fn set_changed(&self) {
+        if self.state() & CHANGED == 0 {
+            self.refs.fetch_add(1, Relaxed);
+            self.change_state(0, CHANGED | VALID);
+        }
+    }
+
+    /// Notes that there are no changes to be written any more. The caller holds the lock
+    /// exclusively, and a count, which is not the last one therefore.
+    pub(super) fn clear_changed(&self) {
+        if self.state() & CHANGED != 0 {
+            self.change_state(CHANGED, 0);
+            self.refs.fetch_add(u32::MAX, Full);
+        }
+    }
+
+    /// Sets who is told when it was written, and returns who was. The caller holds the lock
+    /// exclusively.
+    pub(super) fn set_watcher(
+        &self,
+        watcher: Option<Arc<dyn Watcher>>,
+    ) -> Option<Arc<dyn Watcher>> {
+        // SAFETY: Used with the lock held exclusively alone.
+        unsafe { core::ptr::replace(self.watcher.get(), watcher) }
     }
 
     /// Notes that it was used.
@@ -243,7 +336,7 @@ impl Buf {
     ///
     /// # Safety
     ///
-    /// A read has filled them, and the lock is held, shared or exclusive, for as long as the slice
+    /// They are initialized, by a read or with zeroes, and the lock is held, shared or exclusive, for as long as the slice
     /// is used.
     #[inline]
     pub(super) unsafe fn bytes(&self) -> &[u8] {
@@ -275,6 +368,7 @@ impl Buf {
         // alone; those stay.
         unsafe {
             ManuallyDrop::drop(&mut (*raw).memory);
+            drop((*raw).watcher.get().replace(None));
             ManuallyDrop::drop(&mut (*raw).runs);
             bindings::kvfree_call_rcu((*raw).rcu.get(), raw.cast());
         }
@@ -362,6 +456,12 @@ impl BufRef {
         None
     }
 
+    /// One more user.
+    pub(super) fn another(&self) -> Self {
+        self.refs.fetch_add(1, Relaxed);
+        Self(self.0)
+    }
+
     /// The buffer, for the table and for I/O.
     pub(super) fn as_ptr(&self) -> *mut Buf {
         self.0.as_ptr()
@@ -400,8 +500,8 @@ impl Drop for BufRef {
         let buf: &Buf = self;
         let mut old = buf.refs.load(Relaxed);
         loop {
-            let valid = buf.is_valid();
-            if old == 1 && !valid {
+            let keep = buf.is_worth_keeping();
+            if old == 1 && !keep {
                 // The last user of something not worth keeping.
                 match buf.refs.cmpxchg(1, DEAD, Full) {
                     Ok(_) => break,
@@ -410,7 +510,7 @@ impl Drop for BufRef {
                 continue;
             }
             // Before the count goes: after that the buffer may be gone.
-            if valid && buf.listed.load(Relaxed) == 0 && buf.listed.xchg(1, Full) == 0 {
+            if keep && buf.listed.load(Relaxed) == 0 && buf.listed.xchg(1, Full) == 0 {
                 // SAFETY: A buffer that is listed is freed by the list's verdict, or below, where it
                 // is taken off first.
                 unsafe { buf.cache().lru.add(buf) };

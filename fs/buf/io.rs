@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reading buffers.
+//! Requests for buffers, and reading.
 //!
 //! A read that someone waits for is verified by who waits; one ahead, by a work item. Both hold the
-//! buffer's lock exclusively from before the first request to after the verdict.
+//! buffer's lock exclusively from before the first request to after the verdict, and so do writes
+//! ([`write`](super::write)).
 
-use super::buffer::{
-    Buf,
-    BufRef,
-    AHEAD,
-    VALID, //
+use super::{
+    buffer::{
+        Buf,
+        BufRef,
+        AHEAD,
+        ASYNC,
+        CHANGED,
+        STALE,
+        VALID, //
+    },
+    locked::Locked, //
 };
 use crate::{
     libxfs::{
@@ -18,6 +25,7 @@ use crate::{
             Result, //
         },
         format::{
+            fault::Fault,
             kind::Kind,
             units::BASIC_BLOCK_SIZE, //
         },
@@ -26,9 +34,9 @@ use crate::{
         bindings,
         kernel::{
             bio::{
+                Bio,
                 Completion,
-                Purpose,
-                ReadBio, //
+                Purpose, //
             },
             wait, //
         },
@@ -49,10 +57,10 @@ use kernel::{
 };
 
 impl Buf {
-    /// Holds the bytes, which were read, to the rules of `kind`. The caller holds the lock.
-    fn verify(&self, kind: Kind) -> Result {
+    /// Holds the bytes to the rules of `kind`. They are initialized, and the caller holds the lock.
+    pub(super) fn verify(&self, kind: Kind) -> Result {
         let cache = self.cache();
-        // SAFETY: The read filled them, and the caller holds the lock.
+        // SAFETY: By the caller.
         let bytes = unsafe { self.bytes() };
         kind.verify(&cache.geometry, self.at(), bytes)
             .map_err(|fault| Error::block(fault, cache.device, self.at()))
@@ -61,26 +69,27 @@ impl Buf {
     /// Sees to it that the buffer, which is valid, is good as `kind` too. The caller holds the lock.
     #[inline]
     pub(super) fn verified_as(&self, kind: Kind) -> Result {
-        if self.kind() == kind {
+        if self.kind() == kind || kind == Kind::Raw {
             return Ok(());
+        }
+        if self.state() & CHANGED != 0 {
+            // Its checksum is set when it is written.
+            let fault = Fault::corrupt("block", "kind");
+            return Err(Error::block(fault, self.cache().device, self.at()));
         }
         self.verify(kind)
     }
 
-    /// Sends off the requests of a read. The caller holds the lock exclusively.
+    /// Sends off the requests of a read or write. The caller holds the lock exclusively, and has
+    /// said in `state` how their end is met.
     ///
     /// # Safety
     ///
     /// `this` is alive until the requests have ended.
-    unsafe fn submit(this: NonNull<Self>, purpose: Purpose) {
+    pub(super) unsafe fn submit(this: NonNull<Self>, purpose: Purpose) {
         // SAFETY: Alive, by the caller.
         let buf = unsafe { this.as_ref() };
-        let state = match purpose {
-            Purpose::Needed => 0,
-            Purpose::Ahead => AHEAD,
-        };
-        buf.set_state(state);
-        buf.io_failed.store(0, Relaxed);
+        buf.io_errno.store(0, Relaxed);
         // One of our own, lest the end come before the last request is made.
         buf.io_left.store(1, Relaxed);
         let mut memory = buf.memory();
@@ -88,7 +97,8 @@ impl Buf {
             let bytes = run.len.wrapping_mul(BASIC_BLOCK_SIZE);
             // Memory that is not contiguous takes a segment a page, and may begin within one.
             let segments = (bytes as usize).div_ceil(PAGE_SIZE).saturating_add(1);
-            let bio = ReadBio::new(buf.cache().block_device, run.at.0, segments as u16, purpose);
+            let segments = segments.min(Bio::MAX_SEGMENTS.into()) as u16;
+            let bio = Bio::new(buf.cache().block_device, run.at.0, segments, purpose);
             // SAFETY: The memory is the buffer's, whose lock is held, and long enough for all runs.
             let bio = bio.and_then(|mut bio| match unsafe { bio.add(memory, bytes) } {
                 true => Ok(bio),
@@ -100,7 +110,7 @@ impl Buf {
                     // SAFETY: Alive, by the caller, until `ended` was called for all.
                     unsafe { bio.submit(this) };
                 }
-                Err(_) => buf.io_failed.store(1, Relaxed),
+                Err(error) => buf.note_failure(error),
             }
             // SAFETY: Still within the memory, or at its end.
             memory = unsafe { memory.add(bytes as usize) };
@@ -109,70 +119,81 @@ impl Buf {
         unsafe { Self::ended(this, Ok(())) };
     }
 
+    /// Notes that a request failed.
+    fn note_failure(&self, error: kernel::error::Error) {
+        let errno = error.to_errno().unsigned_abs();
+        self.io_errno.store(errno.max(1), Relaxed);
+    }
+
     /// The verdict over a read that has ended: makes the buffer valid, or says why not.
     fn judge_read(&self) -> Result {
-        if self.io_failed.load(Relaxed) != 0 {
+        if self.io_errno.load(Relaxed) != 0 {
             return Err(Error::Io);
         }
         self.verify(self.kind())?;
-        self.set_state(VALID);
+        self.change_state(STALE, VALID);
         Ok(())
     }
 
-    /// Work of a read ahead that has ended.
-    ///
-    /// # Safety
-    ///
-    /// Called by the queue, with the work of a buffer that [`BufRef::fill_ahead`] sent off.
-    unsafe extern "C" fn ahead_ended(work: *mut bindings::work_struct) {
-        // SAFETY: By the caller, the work lies in a buffer, and the count is the read's.
-        let buf = unsafe {
-            let raw: *mut Buf = work.byte_sub(offset_of!(Buf, work)).cast();
-            BufRef::from_raw(NonNull::new_unchecked(raw))
-        };
-        // No one has asked for the block yet; if it is bad, whoever does will be told.
-        if buf.judge_read().is_err() {
-            buf.set_state(0);
-        }
-        buf.lock().unlock();
-        let ahead = &raw const buf.cache().ahead;
-        drop(buf);
-        // SAFETY: The cache waits for this count to fall before it goes.
-        unsafe { (*ahead).fetch_add(u32::MAX, Full) };
-        wait::wake(ahead);
-    }
-}
-
-impl BufRef {
-    /// Reads the block and waits for it. The caller holds the lock exclusively; on failure it is let
-    /// go of.
-    pub(super) fn fill(&self, kind: Kind) -> Result {
-        self.set_kind(kind);
-        // SAFETY: `self` keeps the buffer alive, and this waits for the requests.
-        unsafe { Buf::submit(NonNull::from(&**self), Purpose::Needed) };
-        wait::wait_while(&self.io_left, u32::MAX);
-        self.judge_read().inspect_err(|_| {
-            self.set_state(0);
-            self.lock().unlock();
-        })
-    }
-
-    /// Starts to read the block, which is new and locked exclusively. What comes after, a work item
-    /// does.
-    pub(super) fn fill_ahead(self) {
-        self.cache().ahead.fetch_add(1, Relaxed);
-        // SAFETY: The buffer is new: its work was never initialized.
+    /// Makes the work item that an end of I/O is met with. The caller holds the lock exclusively,
+    /// and the item is not queued.
+    pub(super) fn prepare_work(&self) {
+        // SAFETY: The item is ours: who queues it holds the lock too.
         unsafe {
             bindings::init_work_with_key(
                 self.work.get(),
-                Some(Buf::ahead_ended),
+                Some(Buf::work),
                 false,
                 c"xfs_rust_buf".as_char_ptr(),
                 static_lock_class!().as_ptr(),
             )
         };
-        let raw = self.into_raw();
-        // SAFETY: The count that was `self` keeps it alive, until `ahead_ended` takes it back.
+    }
+
+    /// Work of I/O that no one waits for, and that has ended.
+    ///
+    /// # Safety
+    ///
+    /// Called by the queue, with the work of a buffer that went under way with a count and the lock.
+    unsafe extern "C" fn work(work: *mut bindings::work_struct) {
+        // SAFETY: By the caller, the work lies in a buffer, and the count is the I/O's.
+        let buf = unsafe {
+            let raw: *mut Buf = work.byte_sub(offset_of!(Buf, work)).cast();
+            BufRef::from_raw(NonNull::new_unchecked(raw))
+        };
+        let under_way = &raw const buf.cache().under_way;
+        if buf.state() & AHEAD != 0 {
+            // No one has asked for the block yet; if it is bad, whoever does will be told.
+            let _ = buf.judge_read();
+            buf.change_state(AHEAD, 0);
+            drop(Locked::adopt(buf));
+        } else {
+            buf.change_state(ASYNC, 0);
+            Locked::adopt(buf).async_write_ended();
+        }
+        // SAFETY: The cache waits for this count to fall before it goes.
+        unsafe { (*under_way).fetch_add(u32::MAX, Full) };
+        wait::wake(under_way);
+    }
+}
+
+impl Locked {
+    /// Reads the block and waits for it.
+    pub(super) fn fill(&mut self, kind: Kind) -> Result {
+        self.buf.set_kind(kind);
+        // SAFETY: `self` keeps the buffer alive, and this waits for the requests.
+        unsafe { Buf::submit(NonNull::from(&*self.buf), Purpose::Needed) };
+        wait::wait_while(&self.buf.io_left, u32::MAX);
+        self.buf.judge_read()
+    }
+
+    /// Starts to read the block, which is new. What comes after, a work item does.
+    pub(super) fn fill_ahead(self) {
+        self.buf.cache().under_way.fetch_add(1, Relaxed);
+        self.buf.prepare_work();
+        self.buf.change_state(0, AHEAD);
+        let raw = self.into_flight().into_raw();
+        // SAFETY: The count keeps it alive, until `work` takes it back.
         unsafe { Buf::submit(raw, Purpose::Ahead) };
     }
 }
@@ -182,19 +203,19 @@ unsafe impl Completion for Buf {
     unsafe fn ended(this: NonNull<Self>, result: kernel::error::Result) {
         // SAFETY: Alive until its requests have ended, and this one has not been counted yet.
         let buf = unsafe { this.as_ref() };
-        if result.is_err() {
-            buf.io_failed.store(1, Relaxed);
+        if let Err(error) = result {
+            buf.note_failure(error);
         }
-        let ahead = buf.state() & AHEAD != 0;
+        let queued = buf.state() & (AHEAD | ASYNC) != 0;
         let completions = &raw const *buf.cache().completions;
         let work = buf.work.get();
         let left = &raw const buf.io_left;
         if buf.io_left.fetch_add(u32::MAX, Full) != 1 {
             return;
         }
-        // From here on who waits may free the buffer; a read ahead is freed by its work alone.
-        if ahead {
-            // SAFETY: Initialized in `fill_ahead`; the buffer stays until the work is done, and the
+        // From here on who waits may free the buffer; where a work item ends it, that alone does.
+        if queued {
+            // SAFETY: Initialized in `prepare_work`; the buffer stays until the work is done, and the
             // cache, with its queue, until then.
             unsafe { (*completions).queue(work) };
         } else {

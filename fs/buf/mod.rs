@@ -9,6 +9,23 @@
 //!
 //! A block that no one uses stays, on a list that shrinks when memory is short.
 //!
+//! # Changes
+//!
+//! Who changes a block ([`Locked`]) holds its lock exclusively. A block with changes, one that the
+//! log [pins](Locked::pin) and one in a [`WriteList`] each hold a count, so the list never takes
+//! them. Changes go to the device by [writing](write) the block under its lock, or nowhere: where it
+//! was [invalidated](Locked::invalidate), or the file system was shut down.
+//!
+//! # One address, one block that changes
+//!
+//! A block is found by address and length, and both change when space is freed and used for
+//! something else. While a block is or may be changed, no other one at its address is in the cache:
+//! whoever locks it to change it expels clean ones of other lengths, and if one of those is in use,
+//! or changed itself, two structures claim the space, which is corruption. The same is said to
+//! whoever asks for another length while there are changes. Clean ones may lie side by side.
+//! Blocks that overlap elsewhere than at their first address are kept apart by libxfs, which
+//! invalidates what it frees.
+//!
 //! # Life of a buffer
 //!
 //! `refs` counts users; the hash table and the list count as none. A buffer dies when `refs` goes
@@ -18,16 +35,42 @@
 
 mod buffer;
 mod io;
+mod list;
+mod locked;
+mod owning;
 mod table;
+mod watcher;
+mod write;
+
+pub(crate) use self::{
+    list::{
+        Skipped,
+        WriteList, //
+    },
+    locked::{
+        Held,
+        Invalidated,
+        Locked,
+        Pinned, //
+    },
+    watcher::{
+        Outcome,
+        Watcher, //
+    },
+};
 
 use self::{
     buffer::{
         Buf,
         BufRef, //
     },
-    table::Table, //
+    table::{
+        Occupied,
+        Table, //
+    },
 };
 use crate::{
+    fs::health::Health,
     libxfs::{
         error::{
             Error,
@@ -72,11 +115,15 @@ pub(crate) struct Cache {
     device: Device,
     block_device: BlockDevice,
     geometry: Arc<Geometry>,
+    health: Arc<Health>,
     table: Table,
     lru: Pin<KBox<Lru<Buf>>>,
     completions: Arc<WorkQueue>,
-    /// Reads ahead under way; teardown waits for them.
-    ahead: Atomic<u32>,
+    /// I/O under way that no one but a work item ends; teardown waits for it.
+    under_way: Atomic<u32>,
+    /// For tests: how many of the next writes fail, and with what errno.
+    #[cfg(CONFIG_XFS_RUST_KUNIT_TEST)]
+    failing_writes: [Atomic<u32>; 2],
 }
 
 impl Cache {
@@ -87,6 +134,7 @@ impl Cache {
         device: Device,
         block_device: BlockDevice,
         geometry: Arc<Geometry>,
+        health: Arc<Health>,
         completions: Arc<WorkQueue>,
         name: &CStr,
     ) -> kernel::error::Result<Pin<KBox<Self>>> {
@@ -97,10 +145,13 @@ impl Cache {
                 device,
                 block_device,
                 geometry,
+                health,
                 table,
                 lru,
                 completions,
-                ahead: Atomic::new(0),
+                under_way: Atomic::new(0),
+                #[cfg(CONFIG_XFS_RUST_KUNIT_TEST)]
+                failing_writes: [Atomic::new(0), Atomic::new(0)],
             },
             GFP_KERNEL,
         )?;
@@ -116,36 +167,35 @@ impl Cache {
     /// [`Store::read_runs`](crate::libxfs::store::Store::read_runs).
     pub(crate) fn read(&self, runs: &[Run], kind: Kind) -> Result<Block> {
         self.check(runs)?;
-        let buf = match self.table.find(runs) {
-            Some(buf) => buf,
-            None => {
-                let new = Buf::new_locked(self, runs, kind)?;
-                match self.table.insert(new) {
-                    Ok(buf) => {
-                        // Ours, new and locked.
-                        buf.fill(kind)?;
-                        return Ok(Block::new_downgraded(buf));
-                    }
-                    Err(found) => found,
+        loop {
+            let buf = match self.find(runs, kind)? {
+                Found::New(mut locked) => {
+                    locked.fill(kind)?;
+                    return Ok(locked.into_shared());
                 }
-            }
-        };
-        buf.lock().lock_shared();
-        if buf.is_valid() {
+                Found::Here(buf) => buf,
+            };
+            buf.lock().lock_shared();
             let block = Block { buf };
+            if block.buf.is_valid() && block.buf.lies_at(runs) {
+                block.buf.verified_as(kind)?;
+                block.buf.touch();
+                return Ok(block);
+            }
+            // A read failed, or was only ahead and gave up; or the block was given up. Whoever comes
+            // first tries again.
+            let buf = block.buf.another();
+            drop(block);
+            let Some(mut locked) = self.reuse(Locked::wait_for(buf), runs)? else {
+                continue;
+            };
+            if !locked.buf.is_valid() {
+                locked.fill(kind)?;
+            }
+            let block = locked.into_shared();
             block.buf.verified_as(kind)?;
-            block.buf.touch();
             return Ok(block);
         }
-        buf.lock().unlock_shared();
-        // A read failed, or was only ahead and gave up. Whoever comes first tries again.
-        buf.lock().lock();
-        if !buf.is_valid() {
-            buf.fill(kind)?;
-        }
-        let block = Block::new_downgraded(buf);
-        block.buf.verified_as(kind)?;
-        Ok(block)
     }
 
     /// Starts to read a block that will be wanted soon.
@@ -154,11 +204,21 @@ impl Cache {
         if self.check(&runs).is_err() || self.table.contains(&runs) {
             return;
         }
-        let Ok(new) = Buf::new_locked(self, &runs, kind) else {
-            return;
-        };
-        if let Ok(buf) = self.table.insert(new) {
-            buf.fill_ahead();
+        if let Ok(Found::New(locked)) = self.find(&runs, kind) {
+            locked.fill_ahead();
+        }
+    }
+
+    /// Finds a buffer, or makes one.
+    fn find(&self, runs: &[Run], kind: Kind) -> Result<Found> {
+        if let Some(buf) = self.table.find(runs) {
+            return Ok(Found::Here(buf));
+        }
+        let new = Buf::new_locked(self, runs, kind, 0)?;
+        match self.table.insert(new) {
+            Ok(buf) => Ok(Found::New(Locked::adopt(buf))),
+            Err(Occupied::Same(buf)) => Ok(Found::Here(buf)),
+            Err(Occupied::Alias) => Err(self.overlap(runs)),
         }
     }
 
@@ -193,26 +253,27 @@ impl Cache {
 
 impl Drop for Cache {
     fn drop(&mut self) {
-        // Reads ahead hold references; their completions let go of them.
-        crate::rust::kernel::wait::wait_while(&self.ahead, u32::MAX);
+        // What is under way holds references; its end lets go of them.
+        crate::rust::kernel::wait::wait_while(&self.under_way, u32::MAX);
+        self.forget_changes();
         let left = self.drain();
         // Whoever holds a block borrows from the mount, which owns the cache.
         debug_assert!(left == 0);
     }
 }
 
-/// A block that is held: its lock, shared, and a count of it.
-pub(crate) struct Block {
-    // INVARIANT: Locked shared, and valid.
-    buf: BufRef,
+/// What looking for a buffer comes to.
+enum Found {
+    /// There is one.
+    Here(BufRef),
+    /// There is one now, empty, and we have it locked.
+    New(Locked),
 }
 
-impl Block {
-    /// Makes a holder of who filled the buffer, and has it locked exclusively.
-    fn new_downgraded(buf: BufRef) -> Self {
-        buf.lock().downgrade();
-        Self { buf }
-    }
+/// A block that is held: its lock, shared, and a count of it.
+pub(crate) struct Block {
+    // INVARIANT: Locked shared, and valid where one of these is outside this module.
+    buf: BufRef,
 }
 
 impl Deref for Block {
@@ -220,7 +281,7 @@ impl Deref for Block {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: Locked shared, so no one writes to the memory.
+        // SAFETY: Valid and locked shared, so no one writes to the memory.
         unsafe { self.buf.bytes() }
     }
 }

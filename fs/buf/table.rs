@@ -87,7 +87,7 @@ impl Table {
         while let Some(buf) = NonNull::new(next) {
             // SAFETY: What is in the table is freed a grace period after it left it.
             let buf = unsafe { buf.as_ref() };
-            if buf.key() == (at, len) {
+            if buf.key() == (at, len) && buf.is_findable() {
                 // A dead one may lie before its successor, or behind it.
                 if let Some(found) = BufRef::try_new(buf) {
                     return Some(found);
@@ -98,13 +98,20 @@ impl Table {
         None
     }
 
-    /// Puts a buffer in, unless there is one of its name: then that one comes back.
-    pub(super) fn insert(&self, new: NewBuf) -> core::result::Result<BufRef, BufRef> {
+    /// Puts a buffer in, unless there is one of its name, or one of another length at its address
+    /// that someone changes.
+    pub(super) fn insert(&self, new: NewBuf) -> core::result::Result<BufRef, Occupied> {
         let (at, len) = new.buf().key();
         let bucket = self.bucket(at);
         let chain = Chain::lock(bucket);
         if let Some(found) = Self::find_in(bucket, at, len) {
-            return Err(found);
+            return Err(Occupied::Same(found));
+        }
+        if chain
+            .aliases(at, len)
+            .any(|buf| buf.is_findable() && buf.is_taken())
+        {
+            return Err(Occupied::Alias);
         }
         let new = new.publish();
         new.next.store(chain.first(), Relaxed);
@@ -112,7 +119,37 @@ impl Table {
         Ok(new)
     }
 
-    /// Takes a buffer out that is in and dead.
+    /// A buffer of another length at the address of `buf`, of which something might be left.
+    pub(super) fn alias(&self, buf: &Buf) -> Option<BufRef> {
+        let (at, len) = buf.key();
+        let chain = Chain::lock(self.bucket(at));
+        let alias =
+            chain
+                .aliases(at, len)
+                .find_map(|buf| match buf.is_findable() && !buf.is_stale() {
+                    true => BufRef::try_new(buf),
+                    false => None,
+                });
+        drop(chain);
+        alias
+    }
+
+    /// A buffer that `is_wanted`, whichever is found first.
+    pub(super) fn any(&self, is_wanted: impl Fn(&Buf) -> bool) -> Option<BufRef> {
+        self.buckets.iter().find_map(|bucket| {
+            // Seen without the lock: who calls is alone, or content with what was there.
+            if bucket.load(Acquire) & !LOCK == 0 {
+                return None;
+            }
+            let chain = Chain::lock(bucket);
+            let found = chain.iter().find(|buf| is_wanted(buf));
+            let found = found.and_then(BufRef::try_new);
+            drop(chain);
+            found
+        })
+    }
+
+    /// Takes a buffer out that is in and dead; one that was never in is not there, either.
     pub(super) fn remove(&self, buf: &Buf) {
         let chain = Chain::lock(self.bucket(buf.key().0));
         let gone: *const Buf = buf;
@@ -135,6 +172,14 @@ impl Table {
     }
 }
 
+/// Why a buffer does not go into the table.
+pub(super) enum Occupied {
+    /// There is one of its name.
+    Same(BufRef),
+    /// There is another one at its address, which is or may be changed.
+    Alias,
+}
+
 /// The name of a block: its first address and its length, in basic blocks.
 fn key(runs: &[Run]) -> Option<(u64, u32)> {
     let first = runs.first()?;
@@ -152,6 +197,21 @@ impl<'a> Chain<'a> {
         // SAFETY: The word is alive, and its lowest bit is a lock alone.
         unsafe { bindings::bit_spin_lock(0, bucket.as_ptr().cast()) };
         Self(bucket)
+    }
+
+    /// All buffers of the chain, dead ones too.
+    fn iter(&self) -> impl Iterator<Item = &Buf> {
+        // SAFETY: What is in a chain that is locked stays there, and so alive.
+        let deref = |buf: *mut Buf| unsafe { buf.as_ref() };
+        core::iter::successors(deref(self.first()), move |buf| {
+            deref(buf.next.load(Relaxed))
+        })
+    }
+
+    /// Those at an address with other lengths.
+    fn aliases(&self, at: u64, len: u32) -> impl Iterator<Item = &Buf> {
+        self.iter()
+            .filter(move |buf| buf.key().0 == at && buf.key().1 != len)
     }
 
     fn first(&self) -> *mut Buf {

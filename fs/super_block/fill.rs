@@ -12,6 +12,7 @@ use crate::{
     fs::{
         buf::Cache,
         counters,
+        health::Health,
         icache::Want,
         inode::Inode,
         mount::{
@@ -213,11 +214,13 @@ impl Filling {
         let geometry = Arc::new(geometry, GFP_KERNEL).map_err(Error::from)?;
         let completions = Arc::new(WorkQueue::new(c"xfs_rust-buf/%s", self.name())?, GFP_KERNEL)
             .map_err(Error::from)?;
+        let health = Health::new(Prefix::new(Some(self.name().to_bytes())))?;
         let cache = |device, block_device| {
             Cache::new(
                 device,
                 block_device,
                 geometry.clone(),
+                health.clone(),
                 completions.clone(),
                 self.name(),
             )
@@ -234,7 +237,7 @@ impl Filling {
             rt_reserved,
             options,
             in_force,
-            prefix: Prefix::new(Some(self.name().to_bytes())),
+            health: health.clone(),
             devices,
         })?);
         // SAFETY: By the caller.

@@ -42,6 +42,7 @@ unsafe extern "C" fn put_super(sb: *mut bindings::super_block) {
     // SAFETY: By the caller: the info is ours alone.
     let info = unsafe { &mut *(*sb).s_fs_info.cast::<Super>() };
     if let Some(mount) = info.mount.take() {
+        mount.set_unmounting();
         mount.invalidate_devices();
     }
     info.uuid = None;

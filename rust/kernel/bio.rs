@@ -9,14 +9,49 @@ use crate::rust::bindings;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
-/// What a read is for.
+/// What a request is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Someone waits for it. Making the request sleeps where it must, and does not fail.
+    /// A read that someone waits for. Making the request sleeps where it must, and does not fail.
     Needed,
-    /// Someone may want it soon. Making the request may fail, and so may the device when it is
-    /// busy.
+    /// A read of what someone may want soon. Making the request may fail, and so may the device
+    /// when it is busy.
     Ahead,
+    /// A write. Making the request sleeps where it must, and does not fail.
+    Write(Durability),
+}
+
+/// What is on stable storage, and not in a cache of the device alone, when a write has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing more than before.
+    Cached,
+    /// What the request wrote (FUA).
+    Stable,
+    /// All that was written by requests which had ended when this one was sent, and from before
+    /// this one is begun; then what it wrote (a flush, and FUA).
+    Ordered,
+}
+
+impl Purpose {
+    fn operation(self) -> bindings::blk_opf_t {
+        let read = bindings::req_op_REQ_OP_READ | bindings::REQ_META;
+        let write = bindings::req_op_REQ_OP_WRITE | bindings::REQ_META;
+        match self {
+            Self::Needed => read,
+            Self::Ahead => read | bindings::REQ_RAHEAD,
+            Self::Write(Durability::Cached) => write,
+            Self::Write(Durability::Stable) => write | bindings::REQ_FUA,
+            Self::Write(Durability::Ordered) => write | bindings::REQ_PREFLUSH | bindings::REQ_FUA,
+        }
+    }
+
+    fn flags(self) -> bindings::gfp_t {
+        match self {
+            Self::Ahead => bindings::GFP_READ_AHEAD,
+            Self::Needed | Self::Write(_) => bindings::GFP_NOFS,
+        }
+    }
 }
 
 /// Whoever is told that a request has ended.
@@ -29,25 +64,25 @@ pub unsafe trait Completion {
     ///
     /// # Safety
     ///
-    /// `this` is what [`ReadBio::submit`] was given; this is called once for that.
+    /// `this` is what [`Bio::submit`] was given; this is called once for that.
     unsafe fn ended(this: NonNull<Self>, result: Result);
 }
 
-/// A request to read metadata that is not yet under way.
-pub struct ReadBio(NonNull<bindings::bio>);
+/// A request to read or write metadata that is not yet under way.
+pub struct Bio(NonNull<bindings::bio>);
 
-impl ReadBio {
-    /// A request for memory in up to `segments` pages, from `sector` (of 512 bytes) on.
+impl Bio {
+    /// The most pages that a request can have.
+    pub const MAX_SEGMENTS: u16 = bindings::BIO_MAX_VECS as u16;
+
+    /// A request for memory in up to `segments` pages (at most
+    /// [`MAX_SEGMENTS`](Self::MAX_SEGMENTS)), from `sector` (of 512 bytes) on.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, if it is not needed.
+    /// `ENOMEM`, if it is a read ahead.
     pub fn new(device: BlockDevice, sector: u64, segments: u16, purpose: Purpose) -> Result<Self> {
-        let operation = bindings::req_op_REQ_OP_READ | bindings::REQ_META;
-        let (operation, flags) = match purpose {
-            Purpose::Needed => (operation, bindings::GFP_NOFS),
-            Purpose::Ahead => (operation | bindings::REQ_RAHEAD, bindings::GFP_READ_AHEAD),
-        };
+        let (operation, flags) = (purpose.operation(), purpose.flags());
         // SAFETY: The device is open.
         let raw = unsafe { bindings::bio_alloc(device.as_ptr(), segments, operation, flags) };
         let raw = NonNull::new(raw).ok_or(ENOMEM)?;
@@ -56,12 +91,12 @@ impl ReadBio {
         Ok(Self(raw))
     }
 
-    /// Adds memory to read into; false if it does not fit any more, and then nothing was added.
+    /// Adds memory to read into or write from; false if it does not fit any more, and then nothing was added.
     ///
     /// # Safety
     ///
     /// `memory` is `len` bytes from kmalloc, the page allocator or vmalloc, that no one else touches
-    /// until the request has ended.
+    /// until the request has ended; for a write it is initialized.
     #[must_use]
     pub unsafe fn add(&mut self, memory: NonNull<u8>, len: u32) -> bool {
         // SAFETY: The request is ours; the memory is by the caller.
@@ -96,7 +131,7 @@ pub fn read_now(device: BlockDevice, sector: u64, len: usize) -> Result<KVVec<u8
         .ok()
         .filter(|len| *len <= 1 << 16)
         .ok_or(EINVAL)?;
-    let mut bio = ReadBio::new(device, sector, 17, Purpose::Needed)?;
+    let mut bio = Bio::new(device, sector, 17, Purpose::Needed)?;
     let start = NonNull::new(memory.as_mut_ptr()).ok_or(EINVAL)?;
     // SAFETY: The memory is ours, and stays until the request has ended below.
     if !unsafe { bio.add(start, bytes) } {
@@ -107,7 +142,7 @@ pub fn read_now(device: BlockDevice, sector: u64, len: usize) -> Result<KVVec<u8
     Ok(memory)
 }
 
-impl Drop for ReadBio {
+impl Drop for Bio {
     fn drop(&mut self) {
         // SAFETY: Not submitted, so it is ours to put.
         unsafe { bindings::bio_put(self.0.as_ptr()) };
@@ -118,7 +153,7 @@ impl Drop for ReadBio {
 ///
 /// # Safety
 ///
-/// Called by the block layer, with a request that [`ReadBio::submit`] sent.
+/// Called by the block layer, with a request that [`Bio::submit`] sent.
 unsafe extern "C" fn end_io<C: Completion>(bio: *mut bindings::bio) {
     // SAFETY: By the caller; the request is ours again.
     let (status, completion) = unsafe { ((*bio).bi_status, (*bio).bi_private) };

@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 # The engine's parts of fs/.
-ENGINE = ("buf", "icache", "log")
+ENGINE = ("buf", "health", "icache", "log", "reports")
 # Crates that a floor may use beside this one.
 OUTSIDE = {1: {"core", "zerocopy"}, 2: {"core", "zerocopy", "kernel"}}
 OTHER_CRATES = {"core", "alloc", "std", "kernel", "zerocopy", "macros", "pin_init"}

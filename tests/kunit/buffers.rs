@@ -10,7 +10,10 @@ use super::{
     },
 };
 use crate::{
-    fs::buf::Cache,
+    fs::{
+        buf::Cache,
+        health::Health, //
+    },
     libxfs::{
         error::Error,
         format::{
@@ -27,6 +30,7 @@ use crate::{
         bindings,
         kernel::{
             bio,
+            message::Prefix,
             workqueue::WorkQueue, //
         }, //
     },
@@ -80,7 +84,15 @@ impl Fixture {
             sums.push(sum(&bytes), GFP_KERNEL)?;
         }
         let queue = Arc::new(WorkQueue::new(c"xfs_rust-buf/%s", c"kunit")?, GFP_KERNEL)?;
-        let cache = Cache::new(Device::Data, device, disk.geometry()?, queue, c"kunit")?;
+        let health = Health::new(Prefix::new(Some(b"kunit")))?;
+        let cache = Cache::new(
+            Device::Data,
+            device,
+            disk.geometry()?,
+            health,
+            queue,
+            c"kunit",
+        )?;
         Ok(Arc::new(
             Self {
                 cache,

@@ -7,10 +7,14 @@
 //! The caches want a file system: the module's parameter `kunit_disk` names a device that
 //! `mkfs.xfs` has filled. `scripts/kunit` sees to that.
 
+mod buffer_aliases;
+mod buffer_failures;
+mod buffer_writes;
 mod buffers;
 mod disk;
 mod format;
 mod inodes;
+mod scratch;
 mod workers;
 
 pub(crate) use disk::prepare;
