@@ -16,6 +16,7 @@ use super::{
 use crate::{
     fs::buf::{
         Locked,
+        Skipped,
         WriteList, //
     },
     libxfs::{
@@ -412,6 +413,25 @@ mod tests {
         assert!(list.add(&mut lock(&scratch, run)?).map_err(|_| EIO)?);
         list.submit_and_wait().map_err(|_| EIO)?;
         assert!(scratch.disk_is(run, 0x77)?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_cache_waits_for_its_writes_before_it_goes() -> Result {
+        let scratch = Scratch::new()?;
+        let mut list = WriteList::new();
+        for block in 0..256 {
+            let run = scratch.run(block * 2);
+            scratch.put(run, 0)?;
+            list.add(&mut change(&scratch, run, 0x5a)?)
+                .map_err(|_| EIO)?;
+        }
+        assert_eq!(list.submit(), Skipped::default());
+        drop((list, scratch));
+        let scratch = Scratch::new()?;
+        for block in 0..256 {
+            assert!(scratch.disk_is(scratch.run(block * 2), 0x5a)?);
+        }
         Ok(())
     }
 
