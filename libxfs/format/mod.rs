@@ -23,5 +23,6 @@ pub mod parent;
 pub mod quota;
 pub mod rt;
 pub mod sb;
+pub mod stamp;
 pub mod symlink;
 pub mod units;

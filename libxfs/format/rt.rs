@@ -29,9 +29,9 @@ use zerocopy::{
 /// `Frog`: what the realtime superblock starts with.
 const SUPERBLOCK_MAGIC: u32 = 0x4672_6f67;
 /// `BMPZ`: blocks of a bitmap.
-const BITMAP_MAGIC: u32 = 0x424d_505a;
+pub(super) const BITMAP_MAGIC: u32 = 0x424d_505a;
 /// `SUMY`: blocks of a summary.
-const SUMMARY_MAGIC: u32 = 0x5355_4d59;
+pub(super) const SUMMARY_MAGIC: u32 = 0x5355_4d59;
 /// Bytes of a word.
 const WORD_SIZE: usize = 4;
 /// log2 of [`WORD_BITS`].
@@ -73,6 +73,8 @@ const _: () = assert!(HEADER_SIZE == 48);
 pub(super) const HEADER_CRC: usize = offset_of!(Header, crc);
 /// Where a block with a header has its log sequence number.
 pub(super) const HEADER_LSN: usize = offset_of!(Header, lsn);
+/// Where a block with a header has the file system's uuid.
+pub(super) const HEADER_UUID: usize = offset_of!(Header, uuid);
 
 /// The two files that say what is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
