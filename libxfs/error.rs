@@ -5,7 +5,7 @@
 use super::{
     format::{
         fault::{Fault, FaultKind},
-        units::{DiskAddr, InodeNumber},
+        units::{DiskAddr, InodeNumber, Lsn},
     },
     store::Device,
 };
@@ -18,6 +18,9 @@ pub enum Place {
     Block(Device, DiskAddr),
     /// Within an inode.
     Inode(InodeNumber),
+    /// In the log: the record in which a transaction starts, or that is itself wrong, and the block
+    /// of the data device that an item was to change, if it came to that.
+    Log(Lsn, Option<DiskAddr>),
 }
 
 /// Corruption: what is wrong, and where.
@@ -34,6 +37,13 @@ impl fmt::Display for Corruption {
         match self.place {
             Place::Block(device, at) => write!(f, "{} block {:#x}: {}", device, at.0, self.fault),
             Place::Inode(inode) => write!(f, "inode {}: {}", inode, self.fault),
+            Place::Log(record, block) => {
+                write!(f, "log record {}:{}", record.cycle(), record.block())?;
+                if let Some(at) = block {
+                    write!(f, ", data block {:#x}", at.0)?;
+                }
+                write!(f, ": {}", self.fault)
+            }
         }
     }
 }
@@ -82,6 +92,22 @@ impl Error {
         Error::Corrupt(Corruption {
             fault,
             place: Place::Inode(inode),
+        })
+    }
+
+    /// Corruption of a record of the log, or of an item in it.
+    pub const fn log(fault: Fault, record: Lsn) -> Self {
+        Error::Corrupt(Corruption {
+            fault,
+            place: Place::Log(record, None),
+        })
+    }
+
+    /// Corruption that comes out where an item of the log is applied to a block.
+    pub const fn replay(fault: Fault, record: Lsn, at: DiskAddr) -> Self {
+        Error::Corrupt(Corruption {
+            fault,
+            place: Place::Log(record, Some(at)),
         })
     }
 

@@ -229,6 +229,8 @@ impl Finding {
                 let place = match corruption.place {
                     crate::libxfs::error::Place::Block(device, at) => Place::Block(device, at),
                     crate::libxfs::error::Place::Inode(inode) => Place::Inode(inode),
+                    // A check reads no log.
+                    crate::libxfs::error::Place::Log(..) => place,
                 };
                 (place, Value::Fault(corruption.fault))
             }

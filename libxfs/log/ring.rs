@@ -2,116 +2,106 @@
 
 //! The log as a ring of basic blocks.
 
+use super::device::{LogArea, ReadLog};
 use crate::libxfs::{
     error::{Error, Result},
     format::{
-        fault::Fault,
         geometry::Geometry,
-        kind::Kind,
         log::{cycle_of, is_header},
-        units::{DiskAddr, BASIC_BLOCK_SIZE},
+        units::BASIC_BLOCK_SIZE,
     },
-    store::{Device, Run, Store},
 };
+use kernel::alloc::{flags::GFP_KERNEL, KVVec};
 
 /// Basic blocks that are read at a time, at multiples of this: as much as the largest sector.
 const CHUNK: u32 = 64;
+const BLOCK: usize = BASIC_BLOCK_SIZE as usize;
 
 /// Reads basic blocks of the log, a chunk at a time.
-pub(super) struct Ring<'a, S: Store> {
-    store: &'a S,
-    device: Device,
-    /// Where block 0 lies on its device.
-    start: DiskAddr,
-    /// Basic blocks.
-    len: u32,
-    chunk: Option<(u32, S::Block)>,
+pub(super) struct Ring<'a, D: ReadLog> {
+    device: &'a D,
+    geo: &'a Geometry,
+    pub(super) area: LogArea,
+    /// First block of the chunk that is held.
+    first: Option<u32>,
+    chunk: KVVec<u8>,
 }
 
-impl<'a, S: Store> Ring<'a, S> {
+impl<'a, D: ReadLog> Ring<'a, D> {
     /// The log of a file system, internal or external.
     ///
     /// # Errors
     ///
-    /// `Invalid` when the superblock places it nowhere, or gives it no blocks.
-    pub(super) fn new(store: &'a S) -> Result<Self> {
-        let geo: &Geometry = store.geometry();
-        let (device, start) = match geo.log_start {
-            Some(block) => (
-                Device::Data,
-                geo.fs_block_addr(block).ok_or(Error::Invalid)?,
-            ),
-            None => (Device::Log, DiskAddr(0)),
-        };
-        let len = geo
-            .log_blocks
-            .checked_mul(geo.basic_blocks_per_block())
-            .filter(|&len| len != 0)
-            .ok_or(Error::Invalid)?;
+    /// `Invalid` when the superblock places it nowhere, or gives it no blocks; `NoMemory`.
+    pub(super) fn new(device: &'a D, geo: &'a Geometry) -> Result<Self> {
+        let area = LogArea::of(geo)?;
+        let len = (CHUNK.min(area.len) as usize).saturating_mul(BLOCK);
         Ok(Self {
-            store,
             device,
-            start,
-            len,
-            chunk: None,
+            geo,
+            area,
+            first: None,
+            chunk: KVVec::from_elem(0, len, GFP_KERNEL)?,
         })
     }
 
     pub(super) fn geometry(&self) -> &'a Geometry {
-        self.store.geometry()
+        self.geo
     }
 
     /// Basic blocks of the ring.
     pub(super) fn len(&self) -> u32 {
-        self.len
+        self.area.len
     }
 
-    fn address(&self, block: u32) -> DiskAddr {
-        DiskAddr(self.start.0.saturating_add(u64::from(block)))
-    }
-
-    /// Corruption at a block.
-    pub(super) fn corrupt(&self, block: u32, fault: Fault) -> Error {
-        Error::block(fault, self.device, self.address(block))
-    }
-
-    /// The block `n` after `block`, around the ring.
-    pub(super) fn after(&self, block: u32, n: u32) -> u32 {
-        let sum = u64::from(block).saturating_add(u64::from(n));
-        sum.checked_rem(u64::from(self.len)).unwrap_or(0) as u32
-    }
-
-    /// The block `n` before `block`, around the ring; `n` is not more than its length.
-    pub(super) fn before(&self, block: u32, n: u32) -> u32 {
-        self.after(block, self.len.saturating_sub(n))
+    /// Reads the chunk with a block, unless it is held. Answers the block's index in it.
+    fn load(&mut self, block: u32) -> Result<u32> {
+        if block >= self.area.len {
+            return Err(Error::Invalid);
+        }
+        let within = block.checked_rem(CHUNK).unwrap_or(0);
+        let first = block.saturating_sub(within);
+        if self.first != Some(first) {
+            if self.device.interrupted() {
+                return Err(Error::Interrupted);
+            }
+            self.first = None;
+            let blocks = CHUNK.min(self.area.len.saturating_sub(first));
+            let len = (blocks as usize).saturating_mul(BLOCK);
+            let into = self.chunk.get_mut(..len).ok_or(Error::Invalid)?;
+            let at = self.area.address(first);
+            self.device.read(self.area.device, at, into)?;
+            self.first = Some(first);
+        }
+        Ok(within)
     }
 
     /// A basic block.
     pub(super) fn block(&mut self, block: u32) -> Result<&[u8]> {
-        let within = block.checked_rem(CHUNK).unwrap_or(0);
-        let first = block.saturating_sub(within);
-        if block >= self.len {
-            return Err(Error::Invalid);
-        }
-        let chunk = match self.chunk.take() {
-            Some((at, chunk)) if at == first => chunk,
-            _ => {
-                if self.store.interrupted() {
-                    return Err(Error::Interrupted);
-                }
-                let run = Run {
-                    at: self.address(first),
-                    len: CHUNK.min(self.len.saturating_sub(first)),
-                };
-                self.store.read(self.device, run, Kind::Raw)?
-            }
-        };
-        let (_, chunk) = self.chunk.insert((first, chunk));
-        let size = BASIC_BLOCK_SIZE as usize;
+        let within = self.load(block)?;
         (within as usize)
-            .checked_mul(size)
-            .and_then(|start| chunk.get(start..start.checked_add(size)?))
+            .checked_mul(BLOCK)
+            .and_then(|start| self.chunk.get(start..start.checked_add(BLOCK)?))
             .ok_or(Error::Invalid)
+    }
+
+    /// Puts `blocks` basic blocks from `block` on, around the ring, behind what is in `into`.
+    pub(super) fn copy(&mut self, block: u32, blocks: u32, into: &mut KVVec<u8>) -> Result {
+        let mut done = 0;
+        while done < blocks {
+            let at = self.area.after(block, done);
+            let within = self.load(at)?;
+            let end = CHUNK.min(within.saturating_add(blocks.saturating_sub(done)));
+            let end = end.min(within.saturating_add(self.area.len.saturating_sub(at)));
+            let bytes = (within as usize)
+                .checked_mul(BLOCK)
+                .zip((end as usize).checked_mul(BLOCK))
+                .and_then(|(start, end)| self.chunk.get(start..end))
+                .ok_or(Error::Invalid)?;
+            into.extend_from_slice(bytes, GFP_KERNEL)?;
+            done = done.saturating_add(end.saturating_sub(within));
+        }
+        Ok(())
     }
 
     /// The cycle of a block.
@@ -131,8 +121,19 @@ impl<'a, S: Store> Ring<'a, S> {
 
     /// The nearest header of a record among the `most` blocks before `block`, around the ring.
     pub(super) fn header_before(&mut self, block: u32, most: u32) -> Result<Option<u32>> {
-        for back in 1..=most.min(self.len) {
-            let at = self.before(block, back);
+        for back in 1..=most.min(self.area.len) {
+            let at = self.area.before(block, back);
+            if is_header(self.block(at)?) {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The nearest header of a record among the `most` blocks from `block` on, around the ring.
+    pub(super) fn header_from(&mut self, block: u32, most: u32) -> Result<Option<u32>> {
+        for ahead in 0..most.min(self.area.len) {
+            let at = self.area.after(block, ahead);
             if is_header(self.block(at)?) {
                 return Ok(Some(at));
             }

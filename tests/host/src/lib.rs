@@ -9,5 +9,6 @@ pub mod libxfs;
 pub mod fixture;
 pub mod image;
 pub mod journal;
+pub mod log;
 pub mod mutation;
 pub mod walk;
