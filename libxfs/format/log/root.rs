@@ -110,7 +110,7 @@ impl Form {
 
     /// Writes the root in a fork of inode `owner` as it is logged, and returns how many bytes of
     /// `logged` it takes. `None` when it is none of this form, or there is no room.
-    pub fn from_disk(
+    pub fn to_log(
         self,
         geo: &Geometry,
         owner: InodeNumber,

@@ -344,7 +344,7 @@ fn fork(
         ForkFormat::Btree | ForkFormat::MetaBtree => {
             let mut root = vec![0; 4096];
             let form = form.unwrap();
-            let len = form.from_disk(geo, number, bytes, &mut root).unwrap();
+            let len = form.to_log(geo, number, bytes, &mut root).unwrap();
             root.truncate(len);
             root
         }
