@@ -47,6 +47,7 @@ pub mod mount;
 pub mod parent;
 pub mod quota;
 pub mod refcount;
+pub mod rmap;
 pub mod rt;
 pub mod store;
 pub mod symlink;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which blocks are shared.
+//! Which blocks are shared, and how often.
+
+mod adjust;
+
+pub use adjust::{Counts, Step, MAX_REFERENCES};
 
 use super::{
     ag,

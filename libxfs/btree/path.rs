@@ -110,6 +110,15 @@ impl<B, T: Tree> Path<B, T> {
         self.fault_in(blocks, self.pointer(level), field)
     }
 
+    /// Corruption that no block shows by itself: in the leaf where it stands, or else in the root.
+    pub fn inconsistent<A: Blocks<T>>(&self, blocks: &A, field: &'static str) -> Error {
+        let place = self.pointer(0).or_else(|| match blocks.root() {
+            Ok(Root::Block(root, _)) => Some(root),
+            _ => None,
+        });
+        self.fault_in(blocks, place, field)
+    }
+
     /// Drops the path: it stands nowhere, and holds nothing.
     pub fn reset<A: Blocks<T, Block = B>>(&mut self, blocks: &mut A) {
         for step in &mut self.steps {

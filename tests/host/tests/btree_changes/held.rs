@@ -173,7 +173,8 @@ impl<T: Tree, J: Journal> Hook<J, T> for HeldHook<'_, T> {
 }
 
 impl<T: Kept> Held<T> {
-    fn owner() -> u64 {
+    /// What its blocks name as their owner.
+    pub fn owner() -> u64 {
         match T::Pointer::SIZE {
             4 => AG.0.into(),
             _ => INODE.0,
