@@ -8,6 +8,7 @@
 use super::{
     error::Result,
     inode::Inode,
+    items::IntentId,
     store::StoreMut,
     trans::{Changes, CounterDeltas, LogReservation},
 };
@@ -25,6 +26,8 @@ pub enum Shutdown {
     DirtyCancel,
     /// The journal failed to take a transaction.
     Commit,
+    /// Work was given up that the journal has an intent for.
+    Unfinished,
 }
 
 /// Space that a transaction may take from the free counters.
@@ -97,4 +100,10 @@ pub trait Journal: StoreMut {
 
     /// A number for an intent that no other living one has.
     fn next_intent(&self) -> u64;
+
+    /// Whether an intent has been in the log for so long that it should be logged anew, since the
+    /// log cannot forget what is younger.
+    fn is_old(&self, _intent: IntentId) -> bool {
+        false
+    }
 }

@@ -32,6 +32,7 @@ pub mod bmap;
 pub mod btree;
 pub mod check;
 pub mod da;
+pub mod defer;
 pub mod dir;
 pub mod error;
 pub mod extents;

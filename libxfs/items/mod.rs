@@ -18,12 +18,18 @@ pub use inode_create::InodeCreate;
 pub use refcount_update::{RefcountUpdate, RefcountUpdateKind};
 pub use rmap_update::{RmapUpdate, RmapUpdateKind};
 
-use super::store::Device;
-use kernel::alloc::KVec;
+use super::{error::Result, store::Device};
+use kernel::alloc::{flags::GFP_KERNEL, KVec};
 
 /// Names an intent among those that are not done; the done item says the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IntentId(pub u64);
+
+/// Bytes of an extent in an intent, at most: one of a reverse mapping.
+pub const EXTENT_BYTES: u32 = 32;
+
+/// Bytes of an item beside its extents, with all headers of the log, at most.
+const ITEM_BYTES: u32 = 96;
 
 /// Work that outlives the transaction that asks for it. Each is about one device, since the two
 /// have items of their own in the log.
@@ -39,6 +45,43 @@ pub enum Work {
     BmapUpdate(KVec<BmapUpdate>),
 }
 
+fn copy_of<P: Copy>(parts: &[P]) -> Result<KVec<P>> {
+    let mut copy = KVec::with_capacity(parts.len(), GFP_KERNEL)?;
+    copy.extend_from_slice(parts, GFP_KERNEL)?;
+    Ok(copy)
+}
+
+impl Work {
+    /// The same work once more: the journal takes a value, and whoever does it needs one.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`.
+    pub fn try_clone(&self) -> Result<Self> {
+        Ok(match self {
+            Self::ExtentFree(device, parts) => Self::ExtentFree(*device, copy_of(parts)?),
+            Self::RmapUpdate(device, parts) => Self::RmapUpdate(*device, copy_of(parts)?),
+            Self::RefcountUpdate(device, parts) => Self::RefcountUpdate(*device, copy_of(parts)?),
+            Self::BmapUpdate(parts) => Self::BmapUpdate(copy_of(parts)?),
+        })
+    }
+
+    /// Extents that it is about.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::ExtentFree(_, parts) => parts.len(),
+            Self::RmapUpdate(_, parts) => parts.len(),
+            Self::RefcountUpdate(_, parts) => parts.len(),
+            Self::BmapUpdate(parts) => parts.len(),
+        }
+    }
+
+    /// Whether it is about none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// What a transaction logs.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item {
@@ -48,4 +91,18 @@ pub enum Item {
     Done(IntentId, Work),
     /// A chunk of inodes was made.
     InodeCreate(InodeCreate),
+}
+
+impl Item {
+    /// Bytes of the log that it takes, at most.
+    pub fn log_bytes(&self) -> u32 {
+        let extents = match self {
+            Self::Intent(_, work) | Self::Done(_, work) => work.len(),
+            Self::InodeCreate(_) => 0,
+        };
+        let extents = u32::try_from(extents).unwrap_or(u32::MAX);
+        extents
+            .saturating_mul(EXTENT_BYTES)
+            .saturating_add(ITEM_BYTES)
+    }
 }

@@ -57,6 +57,10 @@ use core::{mem::size_of, ops::Range};
 use kernel::alloc::{flags::GFP_KERNEL, KVec};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+/// Bytes of the log beside its content that a block or an inode takes, at most. Source:
+/// `xfs_buf_log_overhead` in `fs/xfs/libxfs/xfs_trans_resv.c` of Linux 7.3.
+const LOGGED_OVERHEAD: u32 = 128;
+
 /// What is left of a transaction that was committed.
 pub struct Committed<I> {
     /// Its number; none when nothing was changed.
@@ -69,6 +73,7 @@ pub struct Committed<I> {
 pub struct Trans<'a, J: Journal> {
     journal: &'a J,
     ticket: J::Ticket,
+    log: LogReservation,
     space: Space,
     blocks: Blocks<J::Locked>,
     inodes: Inodes<J::Inode>,
@@ -99,6 +104,7 @@ impl<'a, J: Journal> Trans<'a, J> {
         Ok(Self {
             journal,
             ticket,
+            log,
             space,
             blocks: Blocks::new(),
             inodes: Inodes::new(),
@@ -135,6 +141,34 @@ impl<'a, J: Journal> Trans<'a, J> {
                 .as_mut_slice()
                 .iter()
                 .any(|held| !held.fields().is_empty())
+    }
+
+    /// Bytes of the log that `n` blocks take when all of them is changed.
+    pub fn block_log_bytes(&self, n: u32) -> u32 {
+        let block = self.geometry().block_size.saturating_add(LOGGED_OVERHEAD);
+        block.saturating_mul(n)
+    }
+
+    /// Bytes that the present transaction of a chain may still log: what it reserved, less what it
+    /// has changed so far.
+    pub fn log_room(&mut self) -> u32 {
+        let mut used = 0u32;
+        for block in self.blocks.iter() {
+            if block.state() == BlockState::Logged {
+                let bytes = block.dirty().count().saturating_mul(CHUNK_SIZE as u32);
+                used = used.saturating_add(bytes.saturating_add(LOGGED_OVERHEAD));
+            }
+        }
+        let inode = self.geometry().inode_size.saturating_add(LOGGED_OVERHEAD);
+        for held in self.inodes.as_mut_slice() {
+            if !held.fields().is_empty() {
+                used = used.saturating_add(inode);
+            }
+        }
+        for item in &self.items {
+            used = used.saturating_add(item.log_bytes());
+        }
+        self.log.bytes.saturating_sub(used)
     }
 
     /// Locks a block, verified as `kind`, or finds it among those that are held.

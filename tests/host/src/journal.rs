@@ -14,12 +14,17 @@ use crate::{
             units::{DiskAddr, Lsn, BASIC_BLOCK_SIZE},
         },
         inode::Inode,
+        items::{IntentId, Item, Work},
         journal::{Claim, CommitSequence, Journal, Shutdown},
         store::{Device, Run, Store, StoreMut},
         trans::{BlockState, Changes, CounterDeltas, LogReservation},
     },
 };
-use std::cell::Cell;
+use kernel::alloc::faults::FailAfter;
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+};
 
 /// The sequence number that blocks get: that of a log which was just made, since it is never
 /// written.
@@ -31,6 +36,12 @@ pub struct SyncJournal {
     counters: Cell<Counters>,
     commits: Cell<u64>,
     intents: Cell<u64>,
+    /// Intents without a done item, each with the number of its commit.
+    open: RefCell<BTreeMap<IntentId, (u64, Work)>>,
+    /// Commits after which the power is cut.
+    power: Cell<u64>,
+    /// Commits after which an intent is old.
+    old: Cell<u64>,
     shutdown: Cell<Option<Shutdown>>,
 }
 
@@ -42,6 +53,9 @@ impl SyncJournal {
             counters: Cell::new(counters),
             commits: Cell::new(0),
             intents: Cell::new(0),
+            open: RefCell::default(),
+            power: Cell::new(u64::MAX),
+            old: Cell::new(u64::MAX),
             shutdown: Cell::new(None),
         }
     }
@@ -81,6 +95,50 @@ impl SyncJournal {
         self.commits.get()
     }
 
+    /// Cuts the power after so many commits: no later one reaches the disk.
+    pub fn cut_after(&self, commits: u64) {
+        self.power.set(commits);
+    }
+
+    /// Has intents be old when so many commits were made after theirs.
+    pub fn set_old_after(&self, commits: u64) {
+        self.old.set(commits);
+    }
+
+    /// The intents without a done item that were committed, in the order of the log.
+    pub fn open_intents(&self) -> Vec<(IntentId, Work)> {
+        let open = self.open.borrow();
+        let intents = open.iter().map(|(&id, (_, work))| (id, copy(work)));
+        intents.collect()
+    }
+
+    /// Takes over the intents that another journal over the same disk had left.
+    pub fn take_over(&self, intents: &[(IntentId, Work)]) {
+        for (id, work) in intents {
+            self.intents.set(self.intents.get().max(id.0));
+            self.open.borrow_mut().insert(*id, (0, copy(work)));
+        }
+    }
+
+    fn note(&self, items: &[Item]) {
+        let mut open = self.open.borrow_mut();
+        for item in items {
+            match item {
+                Item::Intent(id, work) => {
+                    let before = open.insert(*id, (self.commits.get(), copy(work)));
+                    assert!(before.is_none(), "intent {id:?} is logged twice");
+                }
+                Item::Done(id, _) => {
+                    assert!(
+                        open.remove(id).is_some(),
+                        "{id:?} is done and was no intent"
+                    );
+                }
+                Item::InodeCreate(_) => {}
+            }
+        }
+    }
+
     /// Why it was shut down, if it was.
     pub fn shutdown(&self) -> Option<Shutdown> {
         self.shutdown.get()
@@ -114,6 +172,12 @@ impl SyncJournal {
             Some(_) => Err(Error::Shutdown),
         }
     }
+}
+
+/// A copy for which memory is always there, whatever a test makes of the transaction's own.
+fn copy(work: &Work) -> Work {
+    let _plenty = FailAfter::new(u64::MAX);
+    work.try_clone().expect("there is memory")
 }
 
 fn superblock_run(store: &ImageStore) -> Run {
@@ -177,6 +241,9 @@ impl Journal for SyncJournal {
 
     fn commit(&self, (): &mut (), changes: &mut Changes<'_, Self>) -> Result<CommitSequence> {
         self.check()?;
+        if self.commits.get() >= self.power.get() {
+            return Err(Error::Io);
+        }
         if changes.inodes().next().is_some() {
             return Err(Error::Unsupported);
         }
@@ -193,6 +260,7 @@ impl Journal for SyncJournal {
                     .write(block.device(), block.runs(), block.bytes())?;
             }
         }
+        self.note(changes.items());
         self.commits.set(self.commits.get() + 1);
         Ok(CommitSequence(self.commits.get()))
     }
@@ -229,5 +297,11 @@ impl Journal for SyncJournal {
     fn next_intent(&self) -> u64 {
         self.intents.set(self.intents.get() + 1);
         self.intents.get()
+    }
+
+    fn is_old(&self, intent: IntentId) -> bool {
+        let open = self.open.borrow();
+        open.get(&intent)
+            .is_some_and(|(commit, _)| commit.saturating_add(self.old.get()) < self.commits.get())
     }
 }

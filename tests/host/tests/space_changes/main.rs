@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Changes of reverse mappings and reference counts against plain models, with a look at every
-//! block after each transaction.
+//! block after each transaction; and chains of deferred work that are cut and recovered.
 
 mod counts;
+mod deferred;
 #[allow(dead_code)] // It serves other tests, too.
 #[path = "../btree_changes/held.rs"]
 mod held;
 mod mappings;
 mod random;
+mod world;
 
 /// Batches of a test: many in a long run.
 fn batches(short: u32) -> u32 {

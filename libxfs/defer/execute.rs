@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What each kind of work does.
+
+use super::{work::Progress, Deferred};
+use crate::libxfs::{
+    btree::{Hook, InTrans, Root},
+    error::{Error, Result},
+    format::{
+        btree::{Node, Refcount, Rmap, RmapRecord, RtRefcount, RtRmap, Tree},
+        geometry::Geometry,
+        units::{AgBlock, AgNumber, FsBlock, InodeNumber, RtBlock, RtGroup, RtGroupBlock},
+    },
+    items::{BmapUpdate, ExtentFree, RefcountUpdate, RmapUpdate, Work, EXTENT_BYTES},
+    journal::Journal,
+    refcount::{Counts, Step},
+    rmap::Mappings,
+    store::Device,
+    trans::Trans,
+};
+
+/// The structures that work changes: where their trees have their roots and take their blocks from.
+pub trait Structures<J: Journal> {
+    /// The tree of a group's reverse mappings.
+    type Rmap<'h>: Hook<J, Rmap>
+    where
+        Self: 'h;
+    /// The tree of a group's reference counts.
+    type Refcount<'h>: Hook<J, Refcount>
+    where
+        Self: 'h;
+    /// The tree of a realtime group's reverse mappings.
+    type RtRmap<'h>: Hook<J, RtRmap>
+    where
+        Self: 'h;
+    /// The tree of a realtime group's reference counts.
+    type RtRefcount<'h>: Hook<J, RtRefcount>
+    where
+        Self: 'h;
+
+    /// Locks a group, and sees that its spare blocks suffice for one change of its trees.
+    ///
+    /// # Errors
+    ///
+    /// `NoSpace`, those of reading and of corruption.
+    fn rmap(&mut self, trans: &mut Trans<'_, J>, ag: AgNumber) -> Result<Self::Rmap<'_>>;
+
+    /// As [`rmap`](Self::rmap).
+    ///
+    /// # Errors
+    ///
+    /// As [`rmap`](Self::rmap).
+    fn refcount(&mut self, trans: &mut Trans<'_, J>, ag: AgNumber) -> Result<Self::Refcount<'_>>;
+
+    /// Locks the file with the tree of a realtime group, and says which inode it is.
+    ///
+    /// # Errors
+    ///
+    /// `NoSpace`, those of reading and of corruption.
+    fn rt_rmap(
+        &mut self,
+        trans: &mut Trans<'_, J>,
+        group: RtGroup,
+    ) -> Result<(InodeNumber, Self::RtRmap<'_>)>;
+
+    /// As [`rt_rmap`](Self::rt_rmap).
+    ///
+    /// # Errors
+    ///
+    /// As [`rt_rmap`](Self::rt_rmap).
+    fn rt_refcount(
+        &mut self,
+        trans: &mut Trans<'_, J>,
+        group: RtGroup,
+    ) -> Result<(InodeNumber, Self::RtRefcount<'_>)>;
+
+    /// Frees an extent, of which a reverse mapping may be there when recovery asks for it. Returns
+    /// how many blocks it freed. These can be fewer where the transaction has no room for more;
+    /// where it has `begun`, and not else, even none.
+    ///
+    /// # Errors
+    ///
+    /// Those of changing the free space.
+    fn free_extent(
+        &mut self,
+        trans: &mut Trans<'_, J>,
+        deferred: &mut Deferred<'_, J>,
+        extent: (Device, ExtentFree),
+        begun: bool,
+    ) -> Result<u32>;
+
+    /// Maps or unmaps an extent of a file. Returns how many blocks are done, as
+    /// [`free_extent`](Self::free_extent) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of changing the map.
+    fn update_bmap(
+        &mut self,
+        trans: &mut Trans<'_, J>,
+        deferred: &mut Deferred<'_, J>,
+        update: &BmapUpdate,
+        begun: bool,
+    ) -> Result<u32>;
+}
+
+/// Does work, as far as there is room in the transaction, and returns the rest.
+pub(super) fn execute<J: Journal, S: Structures<J>>(
+    trans: &mut Trans<'_, J>,
+    deferred: &mut Deferred<'_, J>,
+    on: &mut S,
+    work: &Work,
+) -> Result<Option<Work>> {
+    let mut progress = Progress::default();
+    match work {
+        Work::ExtentFree(device, extents) => {
+            for extent in extents {
+                let begun = progress.has_begun();
+                let done = on.free_extent(trans, deferred, (*device, *extent), begun)?;
+                if !progress.add(done, extent.count) {
+                    break;
+                }
+            }
+        }
+        Work::RmapUpdate(device, updates) => {
+            for update in updates {
+                let begun = progress.has_begun();
+                let done = update_rmap(trans, deferred, on, (*device, update), begun)?;
+                if !progress.add(done, update.count) {
+                    break;
+                }
+            }
+        }
+        Work::RefcountUpdate(device, updates) => {
+            for update in updates {
+                let begun = progress.has_begun();
+                let done = update_refcount(trans, deferred, on, (*device, update), begun)?;
+                if !progress.add(done, update.count) {
+                    break;
+                }
+            }
+        }
+        Work::BmapUpdate(updates) => {
+            for update in updates {
+                let begun = progress.has_begun();
+                let done = on.update_bmap(trans, deferred, update, begun)?;
+                if !progress.add(done, update.count) {
+                    break;
+                }
+            }
+        }
+    }
+    if progress.is_none() {
+        // It would be asked for again without end.
+        return Err(Error::Invalid);
+    }
+    work.rest(progress)
+}
+
+/// The group and the block in it where an extent of the data device begins.
+fn in_group(geo: &Geometry, start: u64, count: u32) -> Result<(AgNumber, AgBlock)> {
+    let (ag, block) = geo.split_fs_block(FsBlock(start)).ok_or(Error::Invalid)?;
+    if geo.ag_extent_is_valid(ag, block, count) {
+        Ok((ag, block))
+    } else {
+        Err(Error::Invalid)
+    }
+}
+
+/// The group and the block in it where an extent of the realtime device begins.
+fn in_rt_group(geo: &Geometry, start: u64, count: u32) -> Result<(RtGroup, RtGroupBlock)> {
+    let (group, block) = geo.split_rt_block(RtBlock(start)).ok_or(Error::Invalid)?;
+    if geo.rt_group_extent_is_valid(group, block, count) {
+        Ok((group, block))
+    } else {
+        Err(Error::Invalid)
+    }
+}
+
+/// Whether the transaction has room for one more change of a tree, and for the intents of what was
+/// asked. A change is at one place of the tree; there it may touch, on each level, a block, its
+/// neighbours and a new one, and it may add a level. The group's headers and spare blocks come on
+/// top.
+fn has_room<J: Journal, T: Tree, H: Hook<J, T>>(
+    trans: &mut Trans<'_, J>,
+    deferred: &Deferred<'_, J>,
+    hook: &H,
+) -> Result<bool> {
+    let levels = match hook.root(trans)? {
+        Root::Block(_, levels) => levels,
+        Root::Fork(fork) => Node::<T>::of_root(fork)
+            .map_or(1, |root| u32::from(root.level()))
+            .saturating_add(1),
+    };
+    let blocks = levels.saturating_add(1).saturating_mul(4);
+    let intents = u32::try_from(deferred.asked_parts())
+        .unwrap_or(u32::MAX)
+        .saturating_mul(EXTENT_BYTES);
+    let needed = trans.block_log_bytes(blocks).saturating_add(intents);
+    Ok(trans.log_room() >= needed)
+}
+
+fn update_rmap<J: Journal, S: Structures<J>>(
+    trans: &mut Trans<'_, J>,
+    deferred: &Deferred<'_, J>,
+    on: &mut S,
+    (device, update): (Device, &RmapUpdate),
+    begun: bool,
+) -> Result<u32> {
+    let geo = trans.geometry();
+    match device {
+        Device::Data => {
+            let (ag, block) = in_group(geo, update.start, update.count)?;
+            let hook = on.rmap(trans, ag)?;
+            if begun && !has_room::<J, Rmap, _>(trans, deferred, &hook)? {
+                return Ok(0);
+            }
+            let home = ag;
+            let mut blocks = InTrans { trans, hook, home };
+            Mappings::<_, Rmap>::new(&mut blocks, ag, ag.0.into())
+                .apply(update.kind, &mapping(block, update))?;
+        }
+        Device::Realtime => {
+            let (group, block) = in_rt_group(geo, update.start, update.count)?;
+            let (inode, hook) = on.rt_rmap(trans, group)?;
+            if begun && !has_room::<J, RtRmap, _>(trans, deferred, &hook)? {
+                return Ok(0);
+            }
+            let home = RtRmap::home(group);
+            let mut blocks = InTrans { trans, hook, home };
+            Mappings::<_, RtRmap>::new(&mut blocks, group, inode.0)
+                .apply(update.kind, &mapping(block, update))?;
+        }
+        Device::Log => return Err(Error::Invalid),
+    }
+    Ok(update.count)
+}
+
+/// The mapping that an update is about.
+fn mapping<N>(start: N, update: &RmapUpdate) -> RmapRecord<N> {
+    RmapRecord {
+        start,
+        count: update.count,
+        owner: update.owner,
+        offset: update.offset,
+        flags: update.flags,
+    }
+}
+
+/// Changes counts step by step, and asks that what is free then be freed.
+fn update_refcount<J: Journal, S: Structures<J>>(
+    trans: &mut Trans<'_, J>,
+    deferred: &mut Deferred<'_, J>,
+    on: &mut S,
+    (device, update): (Device, &RefcountUpdate),
+    begun: bool,
+) -> Result<u32> {
+    let mut done = 0u32;
+    while done < update.count {
+        let start = update
+            .start
+            .checked_add(done.into())
+            .ok_or(Error::Invalid)?;
+        let rest = RefcountUpdate {
+            start,
+            count: update.count.saturating_sub(done),
+            ..*update
+        };
+        let begun = begun || done != 0;
+        let Some(step) = step_refcount(trans, deferred, on, (device, &rest), begun)? else {
+            break;
+        };
+        if step.freed {
+            let count = step.done;
+            deferred.free_extent(device, ExtentFree { start, count })?;
+        }
+        done = done.saturating_add(step.done);
+    }
+    Ok(done)
+}
+
+/// One step of it; `None` where there is no room.
+fn step_refcount<J: Journal, S: Structures<J>>(
+    trans: &mut Trans<'_, J>,
+    deferred: &Deferred<'_, J>,
+    on: &mut S,
+    (device, update): (Device, &RefcountUpdate),
+    begun: bool,
+) -> Result<Option<Step>> {
+    let geo = trans.geometry();
+    match device {
+        Device::Data => {
+            let (ag, block) = in_group(geo, update.start, update.count)?;
+            let hook = on.refcount(trans, ag)?;
+            if begun && !has_room::<J, Refcount, _>(trans, deferred, &hook)? {
+                return Ok(None);
+            }
+            let home = ag;
+            let mut blocks = InTrans { trans, hook, home };
+            let step = Counts::<_, Refcount>::new(&mut blocks, ag, ag.0.into()).step(
+                update.kind,
+                block,
+                update.count,
+            )?;
+            Ok(Some(step))
+        }
+        Device::Realtime => {
+            let (group, block) = in_rt_group(geo, update.start, update.count)?;
+            let (inode, hook) = on.rt_refcount(trans, group)?;
+            if begun && !has_room::<J, RtRefcount, _>(trans, deferred, &hook)? {
+                return Ok(None);
+            }
+            let home = RtRefcount::home(group);
+            let mut blocks = InTrans { trans, hook, home };
+            let step = Counts::<_, RtRefcount>::new(&mut blocks, group, inode.0).step(
+                update.kind,
+                block,
+                update.count,
+            )?;
+            Ok(Some(step))
+        }
+        Device::Log => Err(Error::Invalid),
+    }
+}
