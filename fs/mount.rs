@@ -303,6 +303,7 @@ pub(crate) fn errno(error: error::Error) -> Error {
         error::Error::NoMemory => ENOMEM,
         error::Error::NotFound => ENOENT,
         error::Error::NoAttribute => ENODATA,
+        error::Error::Exists => EEXIST,
         error::Error::Range => ERANGE,
         error::Error::Invalid => EINVAL,
         error::Error::Stale => ESTALE,

@@ -1,6 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reading the blocks of directories and attribute forks, and walking their B+trees.
+//! Blocks of directories and attribute forks, and their B+trees: reading, walking, and, in a
+//! transaction, changing them.
+//!
+//! What a reader sees is a [`NameFork`]; what a transaction changes is a [`NamesMut`].
+
+mod changing;
+mod join;
+mod path;
+mod space;
+mod split;
+
+pub use self::space::ForkSpace;
+pub(super) use self::{
+    changing::NamesMut,
+    join::TreeBlock,
+    path::{Path, Step},
+};
 
 use super::{
     error::{Error, Result},
@@ -12,7 +28,7 @@ use super::{
         fault::Fault,
         geometry::Geometry,
         kind::Kind,
-        units::{DiskAddr, FileBlock, InodeNumber},
+        units::{DiskAddr, FileBlock, FsBlock, InodeNumber},
     },
     store::{Device, Run, Store},
 };
@@ -33,6 +49,18 @@ impl<B> Held<B> {
     #[inline]
     pub fn fault(&self, fault: Fault) -> Error {
         Error::block(fault, Device::Data, self.at)
+    }
+}
+
+/// The runs of one block of a fork.
+struct Runs {
+    list: [Run; MAX_RUNS],
+    count: usize,
+}
+
+impl Runs {
+    fn as_slice(&self) -> &[Run] {
+        self.list.get(..self.count).unwrap_or_default()
     }
 }
 
@@ -107,7 +135,7 @@ impl<'a> NameFork<'a> {
         if run.len < u64::from(self.fs_blocks) {
             return self.read_scattered(store, at, kind);
         }
-        let run = self.run(store, run.start.data(), run.len)?;
+        let run = self.run(store.geometry(), run.start.data(), run.len)?;
         Ok(Held {
             block: store.read(Device::Data, run, kind)?,
             at: run.at,
@@ -115,13 +143,7 @@ impl<'a> NameFork<'a> {
     }
 
     /// The run of `len` blocks from `start`; `len` is at most that of one block of the fork.
-    fn run<S: Store>(
-        &self,
-        store: &S,
-        start: super::format::units::FsBlock,
-        len: u64,
-    ) -> Result<Run> {
-        let geo = store.geometry();
+    fn run(&self, geo: &Geometry, start: FsBlock, len: u64) -> Result<Run> {
         let at = geo.fs_block_addr(start).ok_or(self.hole())?;
         let len = u32::try_from(len)
             .ok()
@@ -138,24 +160,31 @@ impl<'a> NameFork<'a> {
         at: FileBlock,
         kind: Kind,
     ) -> Result<Held<S::Block>> {
-        let mut runs = [Run {
-            at: DiskAddr(0),
-            len: 0,
-        }; MAX_RUNS];
-        let mut count = 0usize;
-        let mut slots = runs.iter_mut();
+        let runs = self.runs(store.geometry(), at)?;
+        let first = runs.as_slice().first().ok_or(self.hole())?;
+        Ok(Held {
+            block: store.read_runs(Device::Data, runs.as_slice(), kind)?,
+            at: first.at,
+        })
+    }
+
+    /// Where the block at file block `at` lies.
+    fn runs(&self, geo: &Geometry, at: FileBlock) -> Result<Runs> {
+        let mut runs = Runs {
+            list: [Run {
+                at: DiskAddr(0),
+                len: 0,
+            }; MAX_RUNS],
+            count: 0,
+        };
+        let mut slots = runs.list.iter_mut();
         for segment in self.map.segments(at, u64::from(self.fs_blocks)) {
             let mapping = segment.mapping().ok_or(self.hole())?;
             let slot = slots.next().ok_or(self.hole())?;
-            *slot = self.run(store, mapping.start.data(), mapping.len)?;
-            count = count.saturating_add(1);
+            *slot = self.run(geo, mapping.start.data(), mapping.len)?;
+            runs.count = runs.count.saturating_add(1);
         }
-        let runs = runs.get(..count).unwrap_or_default();
-        let first = runs.first().ok_or(self.hole())?;
-        Ok(Held {
-            block: store.read_runs(Device::Data, runs, kind)?,
-            at: first.at,
-        })
+        Ok(runs)
     }
 
     /// Asks for the block at file block `at`, if it lies in one piece.
@@ -167,7 +196,7 @@ impl<'a> NameFork<'a> {
             .and_then(|mapping| mapping.trimmed(at, end))
             .filter(|run| run.len == u64::from(self.fs_blocks));
         if let Some(run) = whole {
-            if let Ok(run) = self.run(store, run.start.data(), run.len) {
+            if let Ok(run) = self.run(store.geometry(), run.start.data(), run.len) {
                 store.read_ahead(Device::Data, run, kind);
             }
         }

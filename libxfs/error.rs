@@ -62,6 +62,8 @@ pub enum Error {
     NotFound,
     /// No such attribute (`ENODATA`).
     NoAttribute,
+    /// There is such a name or attribute already (`EEXIST`).
+    Exists,
     /// The caller's buffer is too small (`ERANGE`).
     Range,
     /// An argument is out of its domain (`EINVAL`).

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Directories: finding a name, and listing them all.
+//! Directories: finding a name, listing them all, and [changing](change) them.
 //!
 //! A data fork in the form of a B+tree has to be
 //! [loaded](super::inode::Inode::load_extents) before. A damaged block fails the call that needs it
 //! and no other.
 
+pub mod change;
 mod lookup;
 mod readdir;
 

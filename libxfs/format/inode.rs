@@ -41,6 +41,9 @@ pub const VERSION: u8 = 3;
 /// End of a list of unlinked inodes.
 pub const NULL_AG_INODE: u32 = u32::MAX;
 
+/// Unit of `di_forkoff` in bytes.
+pub const FORKOFF_UNIT: usize = 8;
+
 /// Mask of the file's type in a mode.
 pub const MODE_TYPE: u16 = 0o170_000;
 
@@ -353,6 +356,26 @@ impl InodeCore {
     #[inline]
     pub const fn file_type(&self) -> Option<FileType> {
         FileType::from_mode(self.mode)
+    }
+
+    /// Bytes that the data fork may take: what the attribute fork leaves of the literal area.
+    #[inline]
+    pub const fn data_fork_size(&self, geo: &Geometry) -> usize {
+        match self.forkoff {
+            0 => literal_size(geo),
+            units => (units as usize).saturating_mul(FORKOFF_UNIT),
+        }
+    }
+
+    /// Bytes that the attribute fork may take; 0 if there is none.
+    #[inline]
+    pub const fn attr_fork_size(&self, geo: &Geometry) -> usize {
+        match self.forkoff {
+            0 => 0,
+            units => {
+                literal_size(geo).saturating_sub((units as usize).saturating_mul(FORKOFF_UNIT))
+            }
+        }
     }
 
     /// Whether the data fork's blocks lie on the realtime device.

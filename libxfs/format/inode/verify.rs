@@ -16,7 +16,8 @@ use super::{
         units::InodeNumber,
     },
     flags::{Flags, Flags2},
-    literal_size, Dinode, FileType, ForkFormat, MetaType, RawInode, CRC_OFFSET, MAGIC, VERSION,
+    literal_size, Dinode, FileType, ForkFormat, MetaType, RawInode, CRC_OFFSET, FORKOFF_UNIT,
+    MAGIC, VERSION,
 };
 use zerocopy::FromBytes;
 
@@ -26,8 +27,6 @@ const NAME: &str = "dinode";
 const MAPPING_SIZE: usize = core::mem::size_of::<DiskBmap>();
 /// Bytes that the three spaces of a directory (data, leaf, free) span in its fork.
 const DIRECTORY_SPAN: u64 = 3 << 35;
-/// Unit of `di_forkoff` in bytes.
-const FORKOFF_UNIT: usize = 8;
 
 /// Most extents that a fork may have.
 pub const fn max_extents(large_counters: bool, attr: bool) -> u64 {

@@ -5,6 +5,7 @@
 //! Needs xfsprogs 7.2 on the path; `scripts/in-builder cargo test` has it.
 
 pub mod names;
+pub mod space;
 pub mod synthetic;
 pub mod tree;
 

@@ -5,6 +5,7 @@
 
 use crate::{
     image::{Disks, ImageBlock, ImageStore, LockedBlock, Refused},
+    inode_image,
     libxfs::{
         error::{Error, Result},
         format::{
@@ -43,6 +44,7 @@ pub struct SyncJournal {
     /// Commits after which an intent is old.
     old: Cell<u64>,
     shutdown: Cell<Option<Shutdown>>,
+    inodes_in_memory: Cell<bool>,
 }
 
 impl SyncJournal {
@@ -57,7 +59,13 @@ impl SyncJournal {
             power: Cell::new(u64::MAX),
             old: Cell::new(u64::MAX),
             shutdown: Cell::new(None),
+            inodes_in_memory: Cell::new(false),
         }
+    }
+
+    /// Leaves inodes in memory alone from now on: only blocks are written.
+    pub fn keep_inodes_in_memory(&self) {
+        self.inodes_in_memory.set(true);
     }
 
     /// Opens an image for changes. Its log must be clean.
@@ -244,9 +252,6 @@ impl Journal for SyncJournal {
         if self.commits.get() >= self.power.get() {
             return Err(Error::Io);
         }
-        if changes.inodes().next().is_some() {
-            return Err(Error::Unsupported);
-        }
         // All are good, or none is written.
         for block in changes.blocks() {
             let name = (block.device(), block.address(), block.kind());
@@ -258,6 +263,11 @@ impl Journal for SyncJournal {
             if block.state() != BlockState::Invalid {
                 self.store
                     .write(block.device(), block.runs(), block.bytes())?;
+            }
+        }
+        if !self.inodes_in_memory.get() {
+            for held in changes.inodes() {
+                inode_image::write(&self.store, held.inode())?;
             }
         }
         self.note(changes.items());

@@ -8,6 +8,7 @@ pub mod libxfs;
 
 pub mod fixture;
 pub mod image;
+pub mod inode_image;
 pub mod journal;
 pub mod log;
 pub mod mutation;

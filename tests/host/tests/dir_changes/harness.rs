@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A directory that is changed, beside the plain map that it should equal.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use xfs_host::{
+    fixture::{named, space::Pool, Image},
+    image::{Disks, ImageStore, Overlay, ScratchDisk},
+    journal::SyncJournal,
+    libxfs::{
+        bmap,
+        dir::{
+            self,
+            change::{self, NewEntry},
+        },
+        error::Result,
+        extents::ExtentMap,
+        format::{
+            da::Node,
+            dahash::NameHash,
+            dir::{
+                data::{DataBlock, Record},
+                free::{FreeIndex, NO_BLOCK},
+                leaf::{Leaf, LeafKind},
+                space::{DirBlock, DirGeometry},
+                FileType,
+            },
+            geometry::Geometry,
+            inode::ForkFormat,
+            kind::Kind,
+            sb::Counters,
+            units::{FileBlock, InodeNumber},
+        },
+        inode::{Fork, Inode, Trust, WhichFork},
+        journal::Claim,
+        store::{Device, Store},
+        trans::{InodeId, LogReservation, Trans},
+    },
+};
+
+pub const LOG: LogReservation = LogReservation {
+    bytes: 100_000,
+    count: 1,
+    permanent: false,
+};
+
+/// Blocks that each transaction may take.
+pub const BLOCKS: u64 = 2000;
+
+pub type Model = BTreeMap<Vec<u8>, (InodeNumber, FileType)>;
+
+/// The form that a directory has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    Short,
+    Block,
+    Leaf,
+    Node(u16),
+}
+
+pub struct Harness {
+    pub journal: SyncJournal,
+    pub disk: Arc<ScratchDisk>,
+    pub pool: Pool,
+    pub inode: Option<Box<Inode>>,
+    /// What takes the inode's place where the transaction gives it back.
+    spare: Option<Box<Inode>>,
+    pub model: Model,
+    pub geo: DirGeometry,
+    pub forms: BTreeSet<Form>,
+}
+
+/// A copy of an inode whose forks are in it, or lists of extents.
+pub fn copied(inode: &Inode) -> Inode {
+    let copy = |fork: &Fork| match fork {
+        Fork::Local(bytes) => Fork::Local(bytes.clone()),
+        Fork::Extents(map) => {
+            let mut copy = ExtentMap::new();
+            for mapping in map.iter() {
+                copy.append(mapping).unwrap();
+            }
+            Fork::Extents(copy)
+        }
+        _ => panic!("no fork of that form is copied"),
+    };
+    Inode {
+        number: inode.number,
+        core: inode.core.clone(),
+        data: copy(&inode.data),
+        attr: inode.attr.as_ref().map(copy),
+    }
+}
+
+fn journal(disk: Arc<ScratchDisk>, geo: Geometry) -> SyncJournal {
+    let store = ImageStore::with_geometry(Disks::data(disk), geo);
+    let counters = Counters {
+        inodes: 64,
+        free_inodes: 0,
+        free_blocks: 1 << 30,
+        free_rt_extents: 0,
+    };
+    let journal = SyncJournal::new(store, counters);
+    journal.keep_inodes_in_memory();
+    journal
+}
+
+impl Harness {
+    /// An empty directory on the image of a shape; `change` makes another file system of it.
+    pub fn new(shape: &str, change: impl FnOnce(&mut Geometry)) -> Self {
+        let base = Image::of(named(shape)).disks();
+        let store = ImageStore::open(base.clone()).unwrap();
+        let mut geo = store.geometry().clone();
+        let mut inode = Box::new(Inode::read(&store, geo.root_inode, Trust::Trusted).unwrap());
+        inode.data = Fork::Extents(ExtentMap::new());
+        inode.core.format = ForkFormat::Extents;
+        inode.core.nextents = 0;
+        inode.core.nblocks = 0;
+        inode.core.forkoff = 0;
+        inode.attr = None;
+        change(&mut geo);
+        let half = u64::from(geo.ag_blocks / 2);
+        let disk = Arc::new(ScratchDisk::new(base.data));
+        let mut harness = Self {
+            geo: DirGeometry::new(&geo),
+            journal: journal(disk.clone(), geo),
+            disk,
+            pool: Pool::new(half..half + half.min(20_000)),
+            inode: Some(inode),
+            spare: None,
+            model: Model::new(),
+            forms: BTreeSet::new(),
+        };
+        harness
+            .run(|trans, _, dir| change::init(trans, dir, InodeNumber(128)))
+            .unwrap();
+        harness
+    }
+
+    /// The same directory on a disk whose changes begin here.
+    pub fn copy(&self) -> Self {
+        let snapshot: Overlay = self.disk.snapshot();
+        let disk = Arc::new(ScratchDisk::new(Arc::new(snapshot)));
+        Self {
+            journal: journal(disk.clone(), self.journal.geometry().clone()),
+            disk,
+            pool: self.pool.clone(),
+            inode: Some(Box::new(copied(self.dir()))),
+            spare: Some(Box::new(copied(self.dir()))),
+            model: self.model.clone(),
+            geo: self.geo,
+            forms: BTreeSet::new(),
+        }
+    }
+
+    pub fn dir(&self) -> &Inode {
+        self.inode.as_ref().unwrap()
+    }
+
+    /// Does something in a transaction. One that failed and changed nothing is ended; one that did
+    /// is dropped, and the directory is lost.
+    pub fn run<T>(
+        &mut self,
+        work: impl FnOnce(&mut Trans<'_, SyncJournal>, &mut Pool, InodeId) -> Result<T>,
+    ) -> Result<T> {
+        let claim = Claim {
+            blocks: BLOCKS,
+            ..Claim::default()
+        };
+        let spare = self.spare.take();
+        let spare = spare.unwrap_or_else(|| Box::new(copied(self.dir())));
+        let inode = self.inode.take().unwrap();
+        let mut trans = Trans::start(&self.journal, LOG, claim)?;
+        let dir = trans.join(inode)?;
+        let result = work(&mut trans, &mut self.pool, dir);
+        if result.is_err() && trans.is_dirty() {
+            return result;
+        }
+        let mut committed = trans.commit_keeping()?;
+        let held = committed.inodes.as_mut_slice().first_mut().unwrap();
+        self.inode = Some(std::mem::replace(held.locked(), spare));
+        self.pool.settle();
+        assert_eq!(self.journal.store().locked(), 0);
+        result
+    }
+
+    pub fn add(&mut self, name: &[u8], inode: InodeNumber, ftype: FileType) -> Result {
+        let entry = NewEntry { name, inode, ftype };
+        let room = change::has_room(&self.journal, self.dir(), &entry)?;
+        let before = self.pool.left();
+        let fresh = !self.model.contains_key(name);
+        let grown = self.run(|trans, pool, dir| {
+            change::add(trans, pool, dir, &entry)?;
+            Ok(pool.left() != before)
+        })?;
+        assert!(fresh, "added twice");
+        assert_eq!(room, !grown, "has_room is wrong: {:?}", self.form());
+        self.model.insert(name.to_vec(), (inode, ftype));
+        self.forms.insert(self.form());
+        Ok(())
+    }
+
+    pub fn remove(&mut self, name: &[u8]) -> Result {
+        let gone = self.run(|trans, pool, dir| change::remove(trans, pool, dir, name))?;
+        assert_eq!(Some(gone), self.model.remove(name).map(|old| old.0));
+        self.forms.insert(self.form());
+        Ok(())
+    }
+
+    pub fn replace(&mut self, name: &[u8], inode: InodeNumber, ftype: FileType) -> Result {
+        let entry = NewEntry { name, inode, ftype };
+        let old = self.run(|trans, pool, dir| change::replace(trans, pool, dir, &entry))?;
+        if name != b".." {
+            let known = self.model.insert(name.to_vec(), (inode, ftype));
+            assert_eq!(known.map(|known| known.0), Some(old));
+        }
+        Ok(())
+    }
+
+    pub fn form(&self) -> Form {
+        let Fork::Extents(map) = &self.dir().data else {
+            return Form::Short;
+        };
+        let one = u64::from(self.geo.fs_blocks());
+        let end = map.last().unwrap().end().0;
+        if end == one {
+            Form::Block
+        } else if end == self.geo.leaf_start().0 + one {
+            Form::Leaf
+        } else {
+            let root = self.block(self.geo.leaf_start(), Kind::DirTree);
+            Form::Node(Node::view(&root).map_or(0, |node| node.header.level.get()))
+        }
+    }
+
+    fn block(&self, at: FileBlock, kind: Kind) -> Vec<u8> {
+        let geo = self.journal.geometry();
+        let dir = self.dir();
+        let runs = bmap::runs(geo, dir, WhichFork::Data, at, self.geo.fs_blocks())
+            .unwrap()
+            .unwrap_or_else(|| panic!("{at} is a hole"));
+        self.journal
+            .read_runs(Device::Data, &runs, kind)
+            .unwrap_or_else(|error| panic!("{at}: {error:?}"))
+            .to_vec()
+    }
+
+    /// That readers see what the model has, and that every structure agrees with every other.
+    pub fn check(&self) {
+        let mut listed = Model::new();
+        let mut position = 0;
+        let mut count = 0;
+        dir::readdir(
+            &self.journal,
+            || Ok(self.dir()),
+            &mut position,
+            4096,
+            |entry| {
+                listed.insert(entry.name.to_vec(), (entry.inode, entry.ftype));
+                count += 1;
+                true
+            },
+        )
+        .unwrap();
+        assert_eq!(count, listed.len(), "a name is listed twice");
+        assert!(listed.remove(&b"."[..]).is_some());
+        assert!(listed.remove(&b".."[..]).is_some());
+        assert_eq!(listed.len(), self.model.len());
+        assert!(listed == self.model);
+        for (name, &(inode, ftype)) in &self.model {
+            let found = dir::lookup(&self.journal, self.dir(), name).unwrap();
+            assert_eq!((found.inode, found.ftype), (inode, ftype));
+        }
+        self.check_structure();
+    }
+
+    fn check_structure(&self) {
+        let Fork::Extents(map) = &self.dir().data else {
+            return;
+        };
+        let form = self.form();
+        let kind = match form {
+            Form::Block => Kind::DirBlock,
+            _ => Kind::DirData,
+        };
+        let step = u64::from(self.geo.fs_blocks());
+        let blocks = |from: FileBlock, to: FileBlock| -> Vec<FileBlock> {
+            let all = map
+                .segments(from, to.0 - from.0)
+                .filter_map(|s| s.mapping());
+            all.flat_map(|m| (m.offset.0..m.end().0).map(FileBlock))
+                .filter(|at| (at.0 - from.0) % step == 0)
+                .collect()
+        };
+        let mut entries = BTreeSet::new();
+        let mut bests = BTreeMap::new();
+        for at in blocks(FileBlock(0), self.geo.leaf_start()) {
+            let bytes = self.block(at, kind);
+            let data = DataBlock::view(&bytes).unwrap();
+            let number = self.geo.dir_block(at).unwrap();
+            bests.insert(number.0, data.header.best_free[0].length.get());
+            for record in data.records() {
+                if let Record::Entry(entry) = record.unwrap() {
+                    let at = self.geo.pointer(number, entry.offset);
+                    entries.insert((NameHash::of(entry.name).0, at.0));
+                }
+            }
+        }
+        let last = *bests.keys().last().unwrap();
+        let size = u64::from(last + 1) * u64::from(self.geo.block_size());
+        assert_eq!(self.dir().core.size, size);
+        let mut told = BTreeMap::new();
+        match form {
+            Form::Short | Form::Block => return,
+            Form::Leaf => {
+                let bytes = self.block(self.geo.leaf_start(), Kind::DirLeaf);
+                let leaf = Leaf::view(&bytes, LeafKind::Single).unwrap();
+                for entry in leaf.entries.iter().filter(|entry| !entry.is_stale()) {
+                    assert!(entries.remove(&(entry.hash.get(), entry.address.get())));
+                }
+                assert_eq!(leaf.bests.len() as u32, last + 1);
+                told.extend((0..).zip(leaf.bests.iter().map(|best| best.get())));
+            }
+            Form::Node(_) => {
+                let mut met = BTreeSet::new();
+                let mut chains = BTreeMap::new();
+                self.check_tree(
+                    self.geo.leaf_start(),
+                    None,
+                    &mut met,
+                    &mut chains,
+                    &mut |e| {
+                        assert!(entries.remove(&e));
+                    },
+                );
+                let there = blocks(self.geo.leaf_start(), self.geo.free_start());
+                assert!(met.into_iter().eq(there), "blocks that the tree lacks");
+                for at in blocks(
+                    self.geo.free_start(),
+                    FileBlock(self.geo.free_start().0 + (1 << 20)),
+                ) {
+                    let bytes = self.block(at, Kind::DirFree);
+                    let free = FreeIndex::view(&bytes).unwrap();
+                    let owner = self.dir().number;
+                    free.check_place(&self.geo, owner, at).unwrap();
+                    let used = free.bests.iter().filter(|b| b.get() != NO_BLOCK).count();
+                    assert_eq!(free.header.nused.get() as usize, used);
+                    assert!(used > 0 && free.bests.last().unwrap().get() != NO_BLOCK);
+                    let first = free.header.firstdb.get();
+                    told.extend((first..).zip(free.bests.iter().map(|best| best.get())));
+                }
+            }
+        }
+        assert!(entries.is_empty(), "entries that the index lacks");
+        told.retain(|_, best| *best != NO_BLOCK);
+        assert_eq!(told, bests);
+        assert!(!bests.contains_key(&u32::MAX) && bests.contains_key(&DirBlock(0).0));
+    }
+
+    /// Walks the tree; `chains` has the last block that was seen on each level.
+    fn check_tree(
+        &self,
+        at: FileBlock,
+        most: Option<u32>,
+        met: &mut BTreeSet<FileBlock>,
+        chains: &mut BTreeMap<u16, FileBlock>,
+        entry: &mut dyn FnMut((u32, u32)),
+    ) -> u16 {
+        assert!(met.insert(at));
+        let bytes = self.block(at, Kind::DirTree);
+        let sibling = |from: usize| {
+            u64::from(u32::from_be_bytes(
+                bytes[from..from + 4].try_into().unwrap(),
+            ))
+        };
+        let (level, last) = match Node::view(&bytes) {
+            Ok(node) => {
+                let mut low = 0;
+                for child in node.entries {
+                    assert!(child.hash.get() >= low);
+                    low = child.hash.get();
+                    let below = self.check_tree(child.block(), Some(low), met, chains, entry);
+                    assert_eq!(below + 1, node.header.level.get());
+                }
+                (node.header.level.get(), low)
+            }
+            Err(_) => {
+                let leaf = Leaf::view(&bytes, LeafKind::Many).unwrap();
+                for e in leaf.entries.iter().filter(|e| !e.is_stale()) {
+                    entry((e.hash.get(), e.address.get()));
+                }
+                (0, leaf.last_hash().0)
+            }
+        };
+        assert!(most.is_none_or(|most| most == last));
+        let before = chains.insert(level, at);
+        assert_eq!(sibling(4), before.map_or(0, |before| before.0));
+        if let Some(before) = before {
+            let bytes = self.block(before, Kind::DirTree);
+            let forw = u32::from_be_bytes(bytes[..4].try_into().unwrap());
+            assert_eq!(u64::from(forw), at.0);
+        }
+        level
+    }
+}
