@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Parent pointers of a file: the directory entries that name it.
+//! Parent pointers of a file: the directory entries that name it. They are listed, and changed as
+//! attributes are.
 
 use super::{
-    attr::{self, Cursor, Listing},
+    attr::{
+        self,
+        change::{AttrChange, Mode, NameValue},
+        Cursor, Listing,
+    },
     error::{Error, Result},
     format::{
         attr::{leaf::Value, Namespace},
@@ -97,5 +102,46 @@ pub fn exists<S: Store>(
         Ok(()) => Ok(true),
         Err(Error::NoAttribute) => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// The change that gives an inode a parent pointer for entry `name` of a directory.
+///
+/// Parent pointers are changed with an intent behind them; the [record](ParentRecord) outlives the
+/// change.
+pub fn add<'n>(record: &'n ParentRecord, name: &'n [u8]) -> AttrChange<'n> {
+    change(Mode::Create, record, name)
+}
+
+/// The change that takes it away.
+pub fn remove<'n>(record: &'n ParentRecord, name: &'n [u8]) -> AttrChange<'n> {
+    change(Mode::Remove, record, name)
+}
+
+/// The change of a rename: from entry `old_name` of one directory to `new_name` of another one, or
+/// of the same.
+pub fn replace<'n>(
+    (old, old_name): (&'n ParentRecord, &'n [u8]),
+    (new, new_name): (&'n ParentRecord, &'n [u8]),
+) -> AttrChange<'n> {
+    AttrChange {
+        renamed: Some(NameValue {
+            name: new_name,
+            value: new.as_bytes(),
+        }),
+        ..change(Mode::Replace, old, old_name)
+    }
+}
+
+fn change<'n>(mode: Mode, record: &'n ParentRecord, name: &'n [u8]) -> AttrChange<'n> {
+    AttrChange {
+        mode,
+        namespace: Namespace::Parent,
+        attr: NameValue {
+            name,
+            value: record.as_bytes(),
+        },
+        renamed: None,
+        logged: true,
     }
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Extended attributes: finding one, and listing them all.
+//! Extended attributes: finding one, listing them all, and [changing](change) them.
 //!
 //! An attribute fork in the form of a B+tree has to be
 //! [loaded](super::inode::Inode::load_extents) before.
 
+pub mod change;
 mod get;
 mod list;
 

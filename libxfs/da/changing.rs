@@ -72,6 +72,26 @@ impl<'t, 'a, J: Journal, S: ForkSpace<J>> NamesMut<'t, 'a, J, S> {
         })
     }
 
+    /// The attribute fork of an inode that the transaction holds.
+    pub(in crate::libxfs) fn attributes(
+        trans: &'t mut Trans<'a, J>,
+        space: &'t mut S,
+        inode: InodeId,
+    ) -> Result<Self> {
+        Ok(Self {
+            owner: trans.inode(inode)?.number,
+            trans,
+            space,
+            inode,
+            which: WhichFork::Attr,
+            fs_blocks: 1,
+            root: FileBlock(0),
+            // Pointers have 32 bits.
+            end: FileBlock(1 << 32),
+            kind: Kind::AttrTree,
+        })
+    }
+
     /// The file system's shape.
     pub(in crate::libxfs) fn geometry(&self) -> &'a Geometry {
         self.trans.geometry()

@@ -46,6 +46,15 @@ pub trait ForkSpace<J: Journal> {
         len: u32,
     ) -> Result;
 
+    /// Makes the map of the data fork, a list in the inode, take no more than `bytes` bytes of it: it
+    /// moves to a tree, or, of a short directory or a target, the content moves to blocks.
+    ///
+    /// # Errors
+    ///
+    /// `NoSpace`, and those of allocating; `Unsupported` where it cannot be done.
+    fn shrink_data_fork(&mut self, trans: &mut Trans<'_, J>, inode: InodeId, bytes: usize)
+        -> Result;
+
     /// Writes blocks of an attribute's value, `bytes`, to their place on the data device, past the
     /// log, and returns once they are stable: the transaction that makes the value known commits
     /// afterwards. What the cache has of them is forgotten.

@@ -185,11 +185,8 @@ impl Repaired {
 
 #[test]
 fn xfs_repair_has_nothing_to_say_of_changed_directories() {
-    let shapes: [(&str, &[&str]); 3] = [
-        ("4k", &[]),
-        ("1k", &["-b", "size=1024"]),
-        ("64k", &["-n", "size=65536"]),
-    ];
+    // Inodes so large that each map fits one.
+    let shapes: [(&str, &[&str]); 2] = [("4k", &[]), ("16k", &["-n", "size=16384"])];
     for (name, args) in shapes {
         for seed in 0..times(8) {
             let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("names-{name}"));
