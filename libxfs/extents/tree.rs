@@ -7,7 +7,8 @@
 //! fails leaves a good tree.
 //!
 //! Invariants: all leaves are at one depth; no node but a lone root is empty; a key is not above
-//! the first offset of its child, and above the last of the child before it.
+//! the first offset of its child, and above the last of the child before it; an inner node's first
+//! key is the one that it has above it.
 
 use super::{
     super::error::{Error, Result},
@@ -93,10 +94,20 @@ impl Inner {
         }
     }
 
-    /// Keeps the key of child `at` above the child before it once that has `bound` - 1.
+    /// Keeps the key of child `at` above the child before it once that has `bound` - 1, and with it
+    /// the first keys below: they part children once the child before takes some from this one.
     fn raise_key(&mut self, at: usize, bound: u64) {
-        if let Some(key) = self.keys.as_mut_slice().get_mut(at) {
-            *key = bound.max(*key);
+        let (mut inner, mut at) = (self, at);
+        loop {
+            match inner.keys.as_mut_slice().get_mut(at) {
+                Some(key) if *key < bound => *key = bound,
+                _ => return,
+            }
+            match inner.child_mut(at) {
+                Some(Node::Inner(child)) => inner = child,
+                _ => return,
+            }
+            at = 0;
         }
     }
 

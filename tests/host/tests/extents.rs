@@ -170,6 +170,29 @@ fn random_edits_match_the_model() {
 }
 
 #[test]
+fn a_mapping_that_moved_up_to_the_next_node_is_taken_out_and_no_other() {
+    const COUNT: u64 = 1_500;
+    let part = |i: u64| mapping(i * 100, i, 1);
+    // Wherever nodes meet, one of these goes from one to where the other began.
+    for gone in 1..COUNT - 1 {
+        let mut map = ExtentMap::new();
+        (0..COUNT).for_each(|i| map.append(part(i)).unwrap());
+        map.remove(FileBlock(gone * 100)).unwrap();
+        let moved = mapping(gone * 100 + 50, gone, 1);
+        map.update(part(gone - 1).offset, moved).unwrap();
+        // The inner node before becomes poor, and takes leaves from the one after.
+        let kept = gone.saturating_sub(60)..gone - 1;
+        for i in 0..kept.start {
+            assert_eq!(map.remove(FileBlock(i * 100)), Some(part(i)));
+        }
+        assert_eq!(map.get(moved.offset), Some(moved));
+        assert_eq!(map.remove(moved.offset), Some(moved));
+        let rest = kept.chain(gone + 1..COUNT).map(part);
+        assert!(map.iter().eq(rest), "{gone}");
+    }
+}
+
+#[test]
 fn segments_cover_a_range_without_gaps() {
     let mut random = Random(99);
     let mut map = ExtentMap::new();
