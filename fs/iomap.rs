@@ -149,16 +149,18 @@ fn fill(
     } else {
         (whole, false)
     };
-    let addr = disk_addr(mount, inode, which, part.start)?.0 << 9;
     let content = match part.state {
-        State::Normal => Content::Data(addr),
-        State::Unwritten => Content::Unwritten(addr),
+        State::Normal => Content::Data(disk_addr(mount, inode, which, part.start)?.0 << 9),
+        State::Unwritten => Content::Unwritten(disk_addr(mount, inode, which, part.start)?.0 << 9),
+        // Nothing lies there yet.
+        State::Delayed => Content::Hole,
     };
     to.set(bytes(part.offset.0), bytes(part.len), content, target);
     if shared {
         to.set_shared();
     }
-    if device == Device::Realtime && starts_group(geo, part.start) {
+    let lies_somewhere = part.state != State::Delayed;
+    if device == Device::Realtime && lies_somewhere && starts_group(geo, part.start) {
         to.set_boundary();
     }
     Ok(())
@@ -190,7 +192,7 @@ pub(crate) fn trim_to_sharing(
     inode: &libxfs::inode::Inode,
     mapping: BlockMapping,
 ) -> Result<(BlockMapping, bool)> {
-    if !inode.core.is_reflink() || mapping.state == State::Unwritten {
+    if !inode.core.is_reflink() || mapping.state != State::Normal {
         return Ok((mapping, false));
     }
     let shared = match inode.device(WhichFork::Data) {

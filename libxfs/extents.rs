@@ -18,6 +18,7 @@
 //! }
 //! ```
 
+mod edit;
 mod iter;
 mod slots;
 mod tree;
@@ -37,8 +38,11 @@ use tree::{Node, LEAF_RECORDS};
 
 /// First file block past the last that a mapping can start at: its field has 54 bits.
 const FILE_BLOCK_END: u64 = 1 << 54;
-/// First block number past those that a mapping's field of 52 bits can say.
-const BLOCK_END: u64 = 1 << 52;
+/// First block number past those that a mapping's field of 52 bits can say: the highest ones stand
+/// for what delayed blocks have reserved.
+const BLOCK_END: u64 = (1 << 52) - (MAX_RESERVED + 1);
+/// The most blocks that a delayed mapping can have reserved for its fork's tree.
+const MAX_RESERVED: u64 = (1 << 20) - 1;
 
 /// A block that a fork maps to: an [`FsBlock`], or an [`RtBlock`] if the fork's data lies on the
 /// realtime device. Which of them it is does not follow from the number; the fork tells.
@@ -79,6 +83,9 @@ pub enum State {
     Normal,
     /// Allocated and never written: they read as zeroes.
     Unwritten,
+    /// Not allocated yet: space was set aside, and the data is in memory alone. In place of a block
+    /// the mapping says how many are reserved for the fork's tree.
+    Delayed,
 }
 
 /// A run of file blocks and the run of device blocks that holds it.
@@ -123,7 +130,12 @@ impl Mapping {
             None | Some(0) => None,
             Some(len) => Some(Self {
                 offset: FileBlock(first),
-                start: self.start.forward(first.saturating_sub(self.offset.0)),
+                start: match self.state {
+                    State::Delayed => self.start,
+                    State::Normal | State::Unwritten => {
+                        self.start.forward(first.saturating_sub(self.offset.0))
+                    }
+                },
                 len,
                 state: self.state,
             }),
@@ -133,12 +145,13 @@ impl Mapping {
     /// Whether `next` continues this in the file, on the device and in state, so that the two could
     /// be one but for the length that a record can say.
     pub const fn is_continued_by(&self, next: &Self) -> bool {
+        let on_device = self.start.forward(self.len).0 == next.start.0;
         self.end().0 == next.offset.0
-            && self.start.forward(self.len).0 == next.start.0
-            && matches!(
-                (self.state, next.state),
-                (State::Normal, State::Normal) | (State::Unwritten, State::Unwritten)
-            )
+            && match (self.state, next.state) {
+                (State::Normal, State::Normal) | (State::Unwritten, State::Unwritten) => on_device,
+                (State::Delayed, State::Delayed) => true,
+                _ => false,
+            }
     }
 }
 
@@ -208,7 +221,7 @@ impl Segment {
 }
 
 /// A mapping in 16 bytes: from the top one bit for unwritten, 54 of offset, 52 of start, 21 of
-/// length.
+/// length. Delayed ones have a start from [`BLOCK_END`] on.
 #[derive(Clone, Copy, Default)]
 struct Packed {
     high: u64,
@@ -226,19 +239,22 @@ impl Packed {
         if mapping.len == 0
             || mapping.len > u64::from(MAX_EXTENT_BLOCKS)
             || mapping.offset.0 >= FILE_BLOCK_END
-            || mapping.start.0 >= BLOCK_END
         {
             return None;
         }
-        let unwritten = match mapping.state {
-            State::Normal => 0,
-            State::Unwritten => Self::UNWRITTEN,
+        let (unwritten, start, end) = match mapping.state {
+            State::Normal => (0, mapping.start.0, BLOCK_END),
+            State::Unwritten => (Self::UNWRITTEN, mapping.start.0, BLOCK_END),
+            State::Delayed => (0, BLOCK_END.checked_add(mapping.start.0)?, 1 << 52),
         };
+        if start >= end {
+            return None;
+        }
         Some(Self {
             high: unwritten
                 | (mapping.offset.0 << Self::START_HIGH_BITS)
-                | (mapping.start.0 >> Self::START_LOW_BITS),
-            low: (mapping.start.0 << Self::LENGTH_BITS) | mapping.len,
+                | (start >> Self::START_LOW_BITS),
+            low: (start << Self::LENGTH_BITS) | mapping.len,
         })
     }
 
@@ -260,17 +276,17 @@ impl Packed {
     #[inline]
     fn mapping(&self) -> Mapping {
         let start_high = self.high & ((1 << Self::START_HIGH_BITS) - 1);
+        let start = (start_high << Self::START_LOW_BITS) | (self.low >> Self::LENGTH_BITS);
+        let (start, state) = match start.checked_sub(BLOCK_END) {
+            Some(reserved) => (reserved, State::Delayed),
+            None if self.high & Self::UNWRITTEN == 0 => (start, State::Normal),
+            None => (start, State::Unwritten),
+        };
         Mapping {
             offset: FileBlock(self.offset()),
-            start: MappedBlock(
-                (start_high << Self::START_LOW_BITS) | (self.low >> Self::LENGTH_BITS),
-            ),
+            start: MappedBlock(start),
             len: self.len(),
-            state: if self.high & Self::UNWRITTEN == 0 {
-                State::Normal
-            } else {
-                State::Unwritten
-            },
+            state,
         }
     }
 }

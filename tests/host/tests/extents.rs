@@ -284,14 +284,25 @@ fn what_no_record_can_say_is_refused() {
         mapping(0, 0, 1 << 21),
         mapping(1 << 54, 0, 1),
         mapping(0, 1 << 52, 1),
+        // The highest block numbers stand for delayed blocks.
+        mapping(0, (1 << 52) - (1 << 20), 1),
+        mapping(0, (1 << 52) - (1 << 20) + 1, 1),
+        Mapping::delayed(FileBlock(0), 1, 1 << 20),
     ] {
         assert_eq!(map.insert(bad), Err(Error::Invalid));
         assert_eq!(map.append(bad), Err(Error::Invalid));
     }
-    let largest = mapping((1 << 54) - 1, (1 << 52) - 1, (1 << 21) - 1);
-    map.insert(largest).unwrap();
-    assert_eq!(map.last(), Some(largest));
-    assert_eq!(map.update(FileBlock(3), largest), Err(Error::NotFound));
+    let largest = [
+        mapping((1 << 54) - 1, (1 << 52) - (1 << 20) - 1, (1 << 21) - 1),
+        mapping((1 << 54) - 1, (1 << 52) - (1 << 20) - 2, (1 << 21) - 1),
+        Mapping::delayed(FileBlock((1 << 54) - 1), (1 << 21) - 1, (1 << 20) - 1),
+    ];
+    for largest in largest {
+        map.insert(largest).unwrap();
+        assert_eq!(map.last(), Some(largest));
+        assert_eq!(map.update(FileBlock(3), largest), Err(Error::NotFound));
+        assert_eq!(map.remove(largest.offset), Some(largest));
+    }
 }
 
 #[test]
