@@ -3,7 +3,7 @@
 //! Blocks of directories and attribute forks, and their B+trees: reading, walking, and, in a
 //! transaction, changing them.
 //!
-//! What a reader sees is a [`NameFork`]; what a transaction changes is a [`NamesMut`].
+//! What a reader sees is a [`NameFork`]; what a transaction changes is a `NamesMut`.
 
 mod changing;
 mod join;

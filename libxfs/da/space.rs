@@ -52,8 +52,12 @@ pub trait ForkSpace<J: Journal> {
     /// # Errors
     ///
     /// `NoSpace`, and those of allocating; `Unsupported` where it cannot be done.
-    fn shrink_data_fork(&mut self, trans: &mut Trans<'_, J>, inode: InodeId, bytes: usize)
-        -> Result;
+    fn shrink_data_fork(
+        &mut self,
+        trans: &mut Trans<'_, J>,
+        inode: InodeId,
+        bytes: usize,
+    ) -> Result;
 
     /// Writes blocks of an attribute's value, `bytes`, to their place on the data device, past the
     /// log, and returns once they are stable: the transaction that makes the value known commits
