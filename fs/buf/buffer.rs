@@ -178,33 +178,33 @@ impl Buf {
             .fold(0_u32, |sum, run| sum.wrapping_add(run.len));
         let first = runs.first().ok_or(Error::Invalid)?;
         let bytes = (len as usize).saturating_mul(BASIC_BLOCK_SIZE as usize);
+        // All that can fail comes first: what is in the buffer, `free` alone gives back.
+        let buf = KBox::<Self>::new_uninit(GFP_KERNEL)?;
+        let copied = Runs::new(runs)?;
         let memory = KVVec::with_capacity(bytes, GFP_KERNEL)?;
-        let buf = KBox::new(
-            Self {
-                next: Atomic::new(core::ptr::null_mut()),
-                at: first.at,
-                len,
-                refs: Atomic::new(1),
-                lock: ShareLock::new_exclusive(),
-                state: Atomic::new(state),
-                pins: Atomic::new(0),
-                listed: Atomic::new(0),
-                recent: Atomic::new(1),
-                kind: UnsafeCell::new(kind),
-                cache: NonNull::from(cache),
-                memory: ManuallyDrop::new(memory),
-                runs: ManuallyDrop::new(Runs::new(runs)?),
-                lsn: Atomic::new(0),
-                io_left: Atomic::new(0),
-                io_errno: Atomic::new(0),
-                last_errno: Atomic::new(0),
-                watcher: UnsafeCell::new(None),
-                work: Opaque::uninit(),
-                link: UnsafeCell::new(Default::default()),
-                rcu: UnsafeCell::new(Default::default()),
-            },
-            GFP_KERNEL,
-        )?;
+        let buf = buf.write(Self {
+            next: Atomic::new(core::ptr::null_mut()),
+            at: first.at,
+            len,
+            refs: Atomic::new(1),
+            lock: ShareLock::new_exclusive(),
+            state: Atomic::new(state),
+            pins: Atomic::new(0),
+            listed: Atomic::new(0),
+            recent: Atomic::new(1),
+            kind: UnsafeCell::new(kind),
+            cache: NonNull::from(cache),
+            memory: ManuallyDrop::new(memory),
+            runs: ManuallyDrop::new(copied),
+            lsn: Atomic::new(0),
+            io_left: Atomic::new(0),
+            io_errno: Atomic::new(0),
+            last_errno: Atomic::new(0),
+            watcher: UnsafeCell::new(None),
+            work: Opaque::uninit(),
+            link: UnsafeCell::new(Default::default()),
+            rcu: UnsafeCell::new(Default::default()),
+        });
         let link = buf.link.get();
         // SAFETY: The buffer is ours, and stays where it is; an empty link points to itself.
         unsafe {
