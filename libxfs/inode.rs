@@ -5,6 +5,9 @@
 //! [`Inode::read`] finds an inode by its number and takes its forks apart. A fork whose mappings
 //! lie in a B+tree is taken with its root alone; [`Inode::load_extents`] reads the tree, once,
 //! when something wants to know where the blocks are. That keeps `stat` of a huge file cheap.
+//! [`encode`] is the way back.
+
+pub mod encode;
 
 use super::{
     bmap,

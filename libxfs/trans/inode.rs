@@ -24,6 +24,8 @@ impl InodeFields {
     pub const DATA: Self = Self(1 << 1);
     /// The attribute fork.
     pub const ATTR: Self = Self(1 << 2);
+    /// All of them, as of an inode that is new.
+    pub const ALL: Self = Self(Self::CORE.0 | Self::DATA.0 | Self::ATTR.0);
 
     /// Whether all parts of `other` are among these.
     pub const fn contains(self, other: Self) -> bool {

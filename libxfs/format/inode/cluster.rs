@@ -14,9 +14,9 @@ use super::{
         geometry::Geometry,
         units::{AgBlock, AgInode, AgNumber, DiskAddr, InodeNumber},
     },
-    RawInode, MAGIC, NULL_AG_INODE, VERSION,
+    seal, RawInode, MAGIC, NULL_AG_INODE, VERSION,
 };
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 /// A cluster of inodes and the place of one inode in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,32 @@ fn place_from_chunk(
             .checked_mul(geo.inodes_per_block)?
             .checked_add(index)?,
     })
+}
+
+/// Fills a cluster with free inodes, of which `first` is the first, all of that generation. `None`
+/// for numbers that cannot be inodes'.
+///
+/// Recovery makes new inodes again by the same rule.
+pub fn fill(
+    geo: &Geometry,
+    (ag, first): (AgNumber, AgInode),
+    generation: u32,
+    cluster: &mut [u8],
+) -> Option<()> {
+    cluster.fill(0);
+    let size = (geo.inode_size as usize).max(1);
+    for (index, into) in (0..).zip(cluster.chunks_exact_mut(size)) {
+        let mut raw = RawInode::new_zeroed();
+        raw.magic = MAGIC.into();
+        raw.version = VERSION;
+        raw.generation = generation.into();
+        raw.next_unlinked = NULL_AG_INODE.into();
+        raw.number = geo.inode_number(ag, first.checked_add(index)?)?.0.into();
+        raw.uuid = geo.meta_uuid;
+        raw.as_bytes().write_to_prefix(into).ok()?;
+        seal(into);
+    }
+    Some(())
 }
 
 /// Holds a cluster to what all its inodes, free ones too, keep: magic, version, and an unlinked

@@ -11,7 +11,7 @@ use crate::libxfs::format::{
     units::InodeNumber,
 };
 use core::mem::{offset_of, size_of};
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zerocopy::{byteorder::big_endian::U16, FromBytes, FromZeros, IntoBytes};
 
 /// Bytes of a root's header in an inode: level and number of records.
 const DISK_HEADER: usize = 4;
@@ -38,6 +38,47 @@ struct Sizes {
     record: Option<usize>,
     /// All keys of a child.
     keys: usize,
+}
+
+/// Level and number of records of the root in a fork.
+fn counted(fork: &[u8]) -> Option<(u16, u16)> {
+    let ([level, count], _) = <[U16; 2]>::ref_from_prefix(fork).ok()?;
+    Some((level.get(), count.get()))
+}
+
+impl Sizes {
+    /// Bytes that a root with so many entries needs, at least.
+    fn len(&self, level: u16, count: u16) -> Option<usize> {
+        let entry = match level {
+            0 => self.record?,
+            _ => self.keys.checked_add(POINTER)?,
+        };
+        usize::from(count).checked_mul(entry)
+    }
+
+    /// Copies the entries of a root from what lies behind one header to behind another.
+    fn copy(&self, level: u16, count: u16, from: &[u8], to: &mut [u8]) -> Option<()> {
+        if level == 0 {
+            let len = self.len(level, count)?;
+            to.get_mut(..len)?.copy_from_slice(from.get(..len)?);
+            return Some(());
+        }
+        let keys = usize::from(count).checked_mul(self.keys)?;
+        let pointers = usize::from(count).checked_mul(POINTER)?;
+        // They lie behind the keys of as many children as there is room for.
+        let child = self.keys.checked_add(POINTER)?;
+        let behind = |len: usize| len.checked_div(child)?.checked_mul(self.keys);
+        let (source, target) = (behind(from.len())?, behind(to.len())?);
+        if keys > source || keys > target {
+            return None;
+        }
+        to.get_mut(..keys)?.copy_from_slice(from.get(..keys)?);
+        let source = from.get(source..)?.get(..pointers)?;
+        to.get_mut(target..)?
+            .get_mut(..pointers)?
+            .copy_from_slice(source);
+        Some(())
+    }
 }
 
 impl Form {
@@ -85,27 +126,23 @@ impl Form {
         let start = logged.get(LEVEL..)?.get(..DISK_HEADER)?;
         let (into, room) = fork.split_at_mut_checked(DISK_HEADER)?;
         into.copy_from_slice(start);
-        let count = usize::from(header.numrecs.get());
-        if header.level.get() == 0 {
-            let len = count.checked_mul(sizes.record?)?;
-            room.get_mut(..len)?.copy_from_slice(body.get(..len)?);
-            return Some(());
-        }
-        let keys = count.checked_mul(sizes.keys)?;
-        let pointers = count.checked_mul(POINTER)?;
-        let child = sizes.keys.checked_add(POINTER)?;
-        // Behind the keys of as many children as there is room for.
-        let from = body.len().checked_div(child)?.checked_mul(sizes.keys)?;
-        let to = room.len().checked_div(child)?.checked_mul(sizes.keys)?;
-        if keys > from || keys > to {
-            return None;
-        }
-        room.get_mut(..keys)?.copy_from_slice(body.get(..keys)?);
-        let source = body.get(from..)?.get(..pointers)?;
-        room.get_mut(to..)?
-            .get_mut(..pointers)?
-            .copy_from_slice(source);
-        Some(())
+        sizes.copy(header.level.get(), header.numrecs.get(), body, room)
+    }
+
+    /// Writes the root in a fork, all of whose bytes are `fork`, into one of another size: how many
+    /// keys there is room for says where the pointers lie. `None` when it does not fit.
+    pub fn move_to(self, fork: &[u8], other: &mut [u8]) -> Option<()> {
+        let (start, body) = fork.split_at_checked(DISK_HEADER)?;
+        let (into, room) = other.split_at_mut_checked(DISK_HEADER)?;
+        into.copy_from_slice(start);
+        let (level, count) = counted(start)?;
+        self.sizes().copy(level, count, body, room)
+    }
+
+    /// Bytes of the log that the root in a fork takes. `None` when it is none of this form.
+    pub fn log_len(self, fork: &[u8]) -> Option<usize> {
+        let (level, count) = counted(fork)?;
+        size_of::<LongHeader>().checked_add(self.sizes().len(level, count)?)
     }
 
     /// Writes the root in a fork of inode `owner` as it is logged, and returns how many bytes of
@@ -131,28 +168,10 @@ impl Form {
         into.get_mut(LEVEL..)?
             .get_mut(..DISK_HEADER)?
             .copy_from_slice(start);
-        let (header, _) = LongHeader::ref_from_prefix(into).ok()?;
-        let count = usize::from(header.numrecs.get());
-        let len = if header.level.get() == 0 {
-            let len = count.checked_mul(sizes.record?)?;
-            body.get_mut(..len)?.copy_from_slice(room.get(..len)?);
-            len
-        } else {
-            let keys = count.checked_mul(sizes.keys)?;
-            let pointers = count.checked_mul(POINTER)?;
-            let child = sizes.keys.checked_add(POINTER)?;
-            let from = room.len().checked_div(child)?.checked_mul(sizes.keys)?;
-            if keys > from {
-                return None;
-            }
-            // Just as many as there are.
-            body.get_mut(..keys)?.copy_from_slice(room.get(..keys)?);
-            let source = room.get(from..)?.get(..pointers)?;
-            body.get_mut(keys..)?
-                .get_mut(..pointers)?
-                .copy_from_slice(source);
-            keys.checked_add(pointers)?
-        };
+        // Just as many as there are.
+        let (level, count) = counted(start)?;
+        let len = sizes.len(level, count)?;
+        sizes.copy(level, count, room, body.get_mut(..len)?)?;
         size_of::<LongHeader>().checked_add(len)
     }
 }

@@ -13,7 +13,7 @@ use crate::libxfs::{
         dir::{data, free, leaf as dir_leaf},
         fault::Fault,
         geometry::Geometry,
-        inode::{self, RawInode},
+        inode::{self, cluster, RawInode},
         kind::Kind,
         log::{
             buffer::{
@@ -30,7 +30,7 @@ use crate::libxfs::{
     store::Run,
 };
 use core::mem::offset_of;
-use zerocopy::{byteorder::big_endian::U32, FromBytes, FromZeros, IntoBytes};
+use zerocopy::{byteorder::big_endian::U32, FromBytes};
 
 const NAME: &str = ItemKind::Buffer.name();
 
@@ -279,28 +279,10 @@ impl<R: Replay> Recovery<'_, R> {
                 .0
                 .checked_mul(self.geo.inodes_per_block)
                 .ok_or(wrong)?;
-            self.fill(item, AgInode(first), &mut cluster).ok_or(wrong)?;
+            let first = (item.ag, AgInode(first));
+            cluster::fill(&self.geo, first, item.generation, &mut cluster).ok_or(wrong)?;
             self.keep(cluster, run, Kind::InodeCluster, false)?;
         }
         Ok(())
-    }
-
-    /// Fills a cluster with free inodes.
-    fn fill(&self, item: &Icreate, first: AgInode, cluster: &mut [u8]) -> Option<()> {
-        cluster.fill(0);
-        let size = (self.geo.inode_size as usize).max(1);
-        for (index, into) in cluster.chunks_exact_mut(size).enumerate() {
-            let number = first.checked_add(index as u32)?;
-            let mut raw = RawInode::new_zeroed();
-            raw.magic = inode::MAGIC.into();
-            raw.version = inode::VERSION;
-            raw.generation = item.generation.into();
-            raw.next_unlinked = inode::NULL_AG_INODE.into();
-            raw.number = self.geo.inode_number(item.ag, number)?.0.into();
-            raw.uuid = self.geo.meta_uuid;
-            raw.as_bytes().write_to_prefix(into).ok()?;
-            inode::seal(into);
-        }
-        Some(())
     }
 }

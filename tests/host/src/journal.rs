@@ -14,7 +14,7 @@ use crate::{
             sb::{Counters, DiskSuperblock},
             units::{DiskAddr, Lsn, BASIC_BLOCK_SIZE},
         },
-        inode::Inode,
+        inode::{cluster_run, locate, Inode, Trust},
         items::{IntentId, Item, Work},
         journal::{Claim, CommitSequence, Journal, Shutdown},
         store::{Device, Run, Store, StoreMut},
@@ -24,7 +24,7 @@ use crate::{
 use kernel::alloc::faults::FailAfter;
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
 };
 
 /// The sequence number that blocks get: that of a log which was just made, since it is never
@@ -266,8 +266,19 @@ impl Journal for SyncJournal {
             }
         }
         if !self.inodes_in_memory.get() {
+            // An inode may go together with its cluster.
+            let freed: BTreeSet<DiskAddr> = changes
+                .blocks()
+                .filter(|block| block.device() == Device::Data)
+                .filter(|block| block.state() == BlockState::Invalid)
+                .map(|block| block.address())
+                .collect();
             for held in changes.inodes() {
-                inode_image::write(&self.store, held.inode())?;
+                let place = locate(&self.store, held.inode().number, Trust::Trusted)?;
+                let run = cluster_run(&self.store, place).ok_or(Error::Invalid)?;
+                if !freed.contains(&run.at) {
+                    inode_image::write(&self.store, held.inode())?;
+                }
             }
         }
         self.note(changes.items());
