@@ -284,6 +284,20 @@ impl StoreMut for Mount {
             .lock(runs, kind)
     }
 
+    fn try_lock_runs(
+        &self,
+        device: Device,
+        runs: &[Run],
+        kind: Kind,
+    ) -> error::Result<Option<Locked>> {
+        if self.is_shut_down() {
+            return Err(error::Error::Shutdown);
+        }
+        self.cache(device)
+            .ok_or(error::Error::Invalid)?
+            .try_lock(runs, kind)
+    }
+
     fn lock_fresh(&self, device: Device, runs: &[Run]) -> error::Result<Locked> {
         if self.is_shut_down() {
             return Err(error::Error::Shutdown);

@@ -7,8 +7,10 @@
 
 use super::{
     error::Result,
+    format::units::AgNumber,
     inode::Inode,
     items::IntentId,
+    space::Group,
     store::StoreMut,
     trans::{Changes, CounterDeltas, LogReservation},
 };
@@ -97,6 +99,14 @@ pub trait Journal: StoreMut {
 
     /// Gives back what a transaction claimed and did not take, and settles what it changed.
     fn settle(&self, deltas: &CounterDeltas);
+
+    /// Lends what memory knows of a group to `f`. One at a time has it; `f` may allocate memory, and
+    /// must not come back here.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a group that is not there.
+    fn with_group<R>(&self, ag: AgNumber, f: impl FnOnce(&mut Group) -> R) -> Result<R>;
 
     /// A number for an intent that no other living one has.
     fn next_intent(&self) -> u64;

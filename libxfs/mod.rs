@@ -50,6 +50,7 @@ pub mod quota;
 pub mod refcount;
 pub mod rmap;
 pub mod rt;
+pub mod space;
 pub mod store;
 pub mod symlink;
 pub mod trans;

@@ -113,6 +113,19 @@ pub trait StoreMut: Store {
     /// Those of [`Store::read_runs`], `Shutdown`.
     fn lock_runs(&self, device: Device, runs: &[Run], kind: Kind) -> Result<Self::Locked>;
 
+    /// As [`lock_runs`](Self::lock_runs), but does not wait for whoever has the block locked; `None`
+    /// where that takes waiting. It may be read all the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock_runs`](Self::lock_runs).
+    fn try_lock_runs(
+        &self,
+        device: Device,
+        runs: &[Run],
+        kind: Kind,
+    ) -> Result<Option<Self::Locked>>;
+
     /// Locks a block whose content is of no interest, for it was just allocated: it is not read,
     /// and is all zeroes.
     ///

@@ -43,15 +43,35 @@ impl Cache {
     /// Those of reading; `Corrupt` too where a block of another length at that address is in use or
     /// changed.
     pub(crate) fn lock(&self, runs: &[Run], kind: Kind) -> Result<Locked> {
-        let mut locked = self.find_locked(runs, kind)?;
-        if !locked.buf.is_valid() {
-            locked.fill(kind)?;
-        } else if kind != Kind::Raw {
-            locked.buf.verified_as(kind)?;
-            // It is written as what its owner takes it for.
-            locked.set_kind(kind);
+        let locked = self.find_locked(runs, kind)?;
+        ready(locked, kind)
+    }
+
+    /// As [`lock`](Self::lock), but does not wait for the block's lock; see
+    /// [`StoreMut::try_lock_runs`](crate::libxfs::store::StoreMut::try_lock_runs).
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    pub(crate) fn try_lock(&self, runs: &[Run], kind: Kind) -> Result<Option<Locked>> {
+        self.check(runs)?;
+        // As in `find_locked`.
+        let _nofs = NoFs::new();
+        loop {
+            let locked = match self.find(runs, kind)? {
+                Found::New(locked) => Some(locked),
+                Found::Here(buf) => {
+                    buf.touch();
+                    match Locked::try_take(buf) {
+                        Ok(locked) => self.reuse(locked, runs)?,
+                        Err(_) => return Ok(None),
+                    }
+                }
+            };
+            if let Some(locked) = locked {
+                return ready(self.own(locked)?, kind).map(Some);
+            }
         }
-        Ok(locked)
     }
 
     /// Locks a block whose content is of no interest; see
@@ -224,4 +244,16 @@ impl Cache {
         }
         None
     }
+}
+
+/// Sees that a block that is owned has its content, and that it is of that kind.
+fn ready(mut locked: Locked, kind: Kind) -> Result<Locked> {
+    if !locked.buf.is_valid() {
+        locked.fill(kind)?;
+    } else if kind != Kind::Raw {
+        locked.buf.verified_as(kind)?;
+        // It is written as what its owner takes it for.
+        locked.set_kind(kind);
+    }
+    Ok(locked)
 }

@@ -47,6 +47,29 @@ impl LockedAgf {
         Ok(Self { ag, block })
     }
 
+    /// As [`lock`](Self::lock), but does not wait for whoever has it locked; `None` where that takes
+    /// waiting. This is how a transaction may ask for a group below one that it has locked.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    pub fn try_lock<J: Journal>(trans: &mut Trans<'_, J>, ag: AgNumber) -> Result<Option<Self>> {
+        let run = header_run(trans.geometry(), ag, AGF_SECTOR).ok_or(Error::Invalid)?;
+        let block = trans.try_read(Device::Data, run, Kind::Agf)?;
+        Ok(block.map(|block| Self { ag, block }))
+    }
+
+    /// The highest group whose free-space header a transaction has locked.
+    pub fn highest<J: Journal>(trans: &Trans<'_, J>) -> Option<AgNumber> {
+        let geo = trans.geometry();
+        trans
+            .held()
+            .filter(|block| block.device() == Device::Data && block.kind() == Kind::Agf)
+            .filter_map(|block| geo.split_addr(block.address()))
+            .map(|(ag, _)| ag)
+            .max()
+    }
+
     /// What it says.
     ///
     /// # Errors

@@ -22,59 +22,80 @@ use crate::libxfs::{
 /// The structures that work changes: where their trees have their roots and take their blocks from.
 pub trait Structures<J: Journal> {
     /// The tree of a group's reverse mappings.
-    type Rmap<'h>: Hook<J, Rmap>
+    type Rmap<'h, 'd>: Hook<J, Rmap>
     where
-        Self: 'h;
+        Self: 'h,
+        J: 'd,
+        'd: 'h;
     /// The tree of a group's reference counts.
-    type Refcount<'h>: Hook<J, Refcount>
+    type Refcount<'h, 'd>: Hook<J, Refcount>
     where
-        Self: 'h;
+        Self: 'h,
+        J: 'd,
+        'd: 'h;
     /// The tree of a realtime group's reverse mappings.
-    type RtRmap<'h>: Hook<J, RtRmap>
+    type RtRmap<'h, 'd>: Hook<J, RtRmap>
     where
-        Self: 'h;
+        Self: 'h,
+        J: 'd,
+        'd: 'h;
     /// The tree of a realtime group's reference counts.
-    type RtRefcount<'h>: Hook<J, RtRefcount>
+    type RtRefcount<'h, 'd>: Hook<J, RtRefcount>
     where
-        Self: 'h;
+        Self: 'h,
+        J: 'd,
+        'd: 'h;
 
-    /// Locks a group, and sees that its spare blocks suffice for one change of its trees.
+    /// Locks a group, and sees that its spare blocks suffice for one change of its trees. What is too
+    /// much of them, and blocks that the tree gives up, it asks `deferred` to free.
     ///
     /// # Errors
     ///
     /// `NoSpace`, those of reading and of corruption.
-    fn rmap(&mut self, trans: &mut Trans<'_, J>, ag: AgNumber) -> Result<Self::Rmap<'_>>;
+    fn rmap<'h, 'd>(
+        &'h mut self,
+        trans: &mut Trans<'_, J>,
+        deferred: &'h mut Deferred<'d, J>,
+        ag: AgNumber,
+    ) -> Result<Self::Rmap<'h, 'd>>;
 
     /// As [`rmap`](Self::rmap).
     ///
     /// # Errors
     ///
     /// As [`rmap`](Self::rmap).
-    fn refcount(&mut self, trans: &mut Trans<'_, J>, ag: AgNumber) -> Result<Self::Refcount<'_>>;
+    fn refcount<'h, 'd>(
+        &'h mut self,
+        trans: &mut Trans<'_, J>,
+        deferred: &'h mut Deferred<'d, J>,
+        ag: AgNumber,
+    ) -> Result<Self::Refcount<'h, 'd>>;
 
     /// Locks the file with the tree of a realtime group, and says which inode it is.
     ///
     /// # Errors
     ///
     /// `NoSpace`, those of reading and of corruption.
-    fn rt_rmap(
-        &mut self,
+    fn rt_rmap<'h, 'd>(
+        &'h mut self,
         trans: &mut Trans<'_, J>,
+        deferred: &'h mut Deferred<'d, J>,
         group: RtGroup,
-    ) -> Result<(InodeNumber, Self::RtRmap<'_>)>;
+    ) -> Result<(InodeNumber, Self::RtRmap<'h, 'd>)>;
 
     /// As [`rt_rmap`](Self::rt_rmap).
     ///
     /// # Errors
     ///
     /// As [`rt_rmap`](Self::rt_rmap).
-    fn rt_refcount(
-        &mut self,
+    fn rt_refcount<'h, 'd>(
+        &'h mut self,
         trans: &mut Trans<'_, J>,
+        deferred: &'h mut Deferred<'d, J>,
         group: RtGroup,
-    ) -> Result<(InodeNumber, Self::RtRefcount<'_>)>;
+    ) -> Result<(InodeNumber, Self::RtRefcount<'h, 'd>)>;
 
-    /// Frees an extent, of which a reverse mapping may be there when recovery asks for it. Returns
+    /// Frees an extent, and removes its owner's reverse mapping. Returns
     /// how many blocks it freed. These can be fewer where the transaction has no room for more;
     /// where it has `begun`, and not else, even none.
     ///
@@ -178,12 +199,12 @@ fn in_rt_group(geo: &Geometry, start: u64, count: u32) -> Result<(RtGroup, RtGro
 }
 
 /// Whether the transaction has room for one more change of a tree, and for the intents of what was
-/// asked. A change is at one place of the tree; there it may touch, on each level, a block, its
+/// asked, `parts` of them. A change is at one place of the tree; there it may touch, on each level, a block, its
 /// neighbours and a new one, and it may add a level. The group's headers and spare blocks come on
 /// top.
 fn has_room<J: Journal, T: Tree, H: Hook<J, T>>(
     trans: &mut Trans<'_, J>,
-    deferred: &Deferred<'_, J>,
+    parts: usize,
     hook: &H,
 ) -> Result<bool> {
     let levels = match hook.root(trans)? {
@@ -193,7 +214,7 @@ fn has_room<J: Journal, T: Tree, H: Hook<J, T>>(
             .saturating_add(1),
     };
     let blocks = levels.saturating_add(1).saturating_mul(4);
-    let intents = u32::try_from(deferred.asked_parts())
+    let intents = u32::try_from(parts)
         .unwrap_or(u32::MAX)
         .saturating_mul(EXTENT_BYTES);
     let needed = trans.block_log_bytes(blocks).saturating_add(intents);
@@ -202,17 +223,18 @@ fn has_room<J: Journal, T: Tree, H: Hook<J, T>>(
 
 fn update_rmap<J: Journal, S: Structures<J>>(
     trans: &mut Trans<'_, J>,
-    deferred: &Deferred<'_, J>,
+    deferred: &mut Deferred<'_, J>,
     on: &mut S,
     (device, update): (Device, &RmapUpdate),
     begun: bool,
 ) -> Result<u32> {
     let geo = trans.geometry();
+    let parts = deferred.asked_parts();
     match device {
         Device::Data => {
             let (ag, block) = in_group(geo, update.start, update.count)?;
-            let hook = on.rmap(trans, ag)?;
-            if begun && !has_room::<J, Rmap, _>(trans, deferred, &hook)? {
+            let hook = on.rmap(trans, deferred, ag)?;
+            if begun && !has_room::<J, Rmap, _>(trans, parts, &hook)? {
                 return Ok(0);
             }
             let home = ag;
@@ -222,8 +244,8 @@ fn update_rmap<J: Journal, S: Structures<J>>(
         }
         Device::Realtime => {
             let (group, block) = in_rt_group(geo, update.start, update.count)?;
-            let (inode, hook) = on.rt_rmap(trans, group)?;
-            if begun && !has_room::<J, RtRmap, _>(trans, deferred, &hook)? {
+            let (inode, hook) = on.rt_rmap(trans, deferred, group)?;
+            if begun && !has_room::<J, RtRmap, _>(trans, parts, &hook)? {
                 return Ok(0);
             }
             let home = RtRmap::home(group);
@@ -271,8 +293,7 @@ fn update_refcount<J: Journal, S: Structures<J>>(
             break;
         };
         if step.freed {
-            let count = step.done;
-            deferred.free_extent(device, ExtentFree { start, count })?;
+            deferred.free_extent(device, ExtentFree::data(start, step.done))?;
         }
         done = done.saturating_add(step.done);
     }
@@ -282,17 +303,18 @@ fn update_refcount<J: Journal, S: Structures<J>>(
 /// One step of it; `None` where there is no room.
 fn step_refcount<J: Journal, S: Structures<J>>(
     trans: &mut Trans<'_, J>,
-    deferred: &Deferred<'_, J>,
+    deferred: &mut Deferred<'_, J>,
     on: &mut S,
     (device, update): (Device, &RefcountUpdate),
     begun: bool,
 ) -> Result<Option<Step>> {
     let geo = trans.geometry();
+    let parts = deferred.asked_parts();
     match device {
         Device::Data => {
             let (ag, block) = in_group(geo, update.start, update.count)?;
-            let hook = on.refcount(trans, ag)?;
-            if begun && !has_room::<J, Refcount, _>(trans, deferred, &hook)? {
+            let hook = on.refcount(trans, deferred, ag)?;
+            if begun && !has_room::<J, Refcount, _>(trans, parts, &hook)? {
                 return Ok(None);
             }
             let home = ag;
@@ -306,8 +328,8 @@ fn step_refcount<J: Journal, S: Structures<J>>(
         }
         Device::Realtime => {
             let (group, block) = in_rt_group(geo, update.start, update.count)?;
-            let (inode, hook) = on.rt_refcount(trans, group)?;
-            if begun && !has_room::<J, RtRefcount, _>(trans, deferred, &hook)? {
+            let (inode, hook) = on.rt_refcount(trans, deferred, group)?;
+            if begun && !has_room::<J, RtRefcount, _>(trans, parts, &hook)? {
                 return Ok(None);
             }
             let home = RtRefcount::home(group);

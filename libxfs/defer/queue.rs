@@ -71,7 +71,7 @@ impl<'a, J: Journal> Deferred<'a, J> {
         Ok(deferred)
     }
 
-    /// Asks that an extent be freed. Its reverse mapping is not touched.
+    /// Asks that an extent be freed.
     ///
     /// # Errors
     ///

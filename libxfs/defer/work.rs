@@ -52,6 +52,7 @@ impl Part for ExtentFree {
         Some(Self {
             start: self.start.checked_add(n.into())?,
             count: self.count.checked_sub(n).filter(|&left| left != 0)?,
+            ..*self
         })
     }
 }

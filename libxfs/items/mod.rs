@@ -13,7 +13,7 @@ pub mod refcount_update;
 pub mod rmap_update;
 
 pub use bmap_update::{BmapUpdate, BmapUpdateKind};
-pub use extent_free::ExtentFree;
+pub use extent_free::{BlockOwner, ExtentFree, Reserve};
 pub use inode_create::InodeCreate;
 pub use refcount_update::{RefcountUpdate, RefcountUpdateKind};
 pub use rmap_update::{RmapUpdate, RmapUpdateKind};

@@ -187,17 +187,48 @@ impl<'a, J: Journal> Trans<'a, J> {
     ///
     /// As [`read`](Self::read).
     pub fn read_runs(&mut self, device: Device, runs: &[Run], kind: Kind) -> Result<BlockId> {
-        let at = runs.first().ok_or(Error::Invalid)?.at;
-        if let Some(id) = self.blocks.find(device, at) {
-            let known = self.check_held(id, runs, kind);
-            if known.is_err() {
-                self.blocks.release(id);
-            }
-            return known.map(|()| id);
+        if let Some(id) = self.find_held(device, runs, kind)? {
+            return Ok(id);
         }
         self.blocks.reserve()?;
         let locked = self.journal.lock_runs(device, runs, kind)?;
         self.blocks.add(device, runs, kind, locked)
+    }
+
+    /// As [`read`](Self::read), but does not wait for whoever has the block locked; `None` where that
+    /// takes waiting. For blocks that are asked for out of order.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn try_read(&mut self, device: Device, run: Run, kind: Kind) -> Result<Option<BlockId>> {
+        let runs = &[run];
+        if let Some(id) = self.find_held(device, runs, kind)? {
+            return Ok(Some(id));
+        }
+        self.blocks.reserve()?;
+        match self.journal.try_lock_runs(device, runs, kind)? {
+            Some(locked) => self.blocks.add(device, runs, kind, locked).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Finds a block among those that are held.
+    fn find_held(&mut self, device: Device, runs: &[Run], kind: Kind) -> Result<Option<BlockId>> {
+        let at = runs.first().ok_or(Error::Invalid)?.at;
+        let Some(id) = self.blocks.find(device, at) else {
+            return Ok(None);
+        };
+        let known = self.check_held(id, runs, kind);
+        if known.is_err() {
+            self.blocks.release(id);
+        }
+        known.map(|()| Some(id))
+    }
+
+    /// The blocks that are held, in no order.
+    pub fn held(&self) -> impl Iterator<Item = &HeldBlock<J::Locked>> {
+        self.blocks.iter()
     }
 
     /// That a block that is held can be used as `kind`.

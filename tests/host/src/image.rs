@@ -569,6 +569,19 @@ impl StoreMut for ImageStore {
         Ok(self.lock(device, runs[0].at, bytes))
     }
 
+    fn try_lock_runs(
+        &self,
+        device: Device,
+        runs: &[Run],
+        kind: Kind,
+    ) -> Result<Option<LockedBlock>> {
+        let first = runs.first().ok_or(Error::Invalid)?;
+        if self.locked.borrow().contains(&(device, first.at)) {
+            return Ok(None);
+        }
+        self.lock_runs(device, runs, kind).map(Some)
+    }
+
     fn lock_fresh(&self, device: Device, runs: &[Run]) -> Result<LockedBlock> {
         let first = runs.first().ok_or(Error::Invalid)?;
         let mut bytes = KVVec::new();

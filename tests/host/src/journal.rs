@@ -12,11 +12,12 @@ use crate::{
             geometry::Geometry,
             kind::Kind,
             sb::{Counters, DiskSuperblock},
-            units::{DiskAddr, Lsn, BASIC_BLOCK_SIZE},
+            units::{AgNumber, DiskAddr, Lsn, BASIC_BLOCK_SIZE},
         },
         inode::{cluster_run, locate, Inode, Trust},
         items::{IntentId, Item, Work},
         journal::{Claim, CommitSequence, Journal, Shutdown},
+        space::Group,
         store::{Device, Run, Store, StoreMut},
         trans::{BlockState, Changes, CounterDeltas, LogReservation},
     },
@@ -45,12 +46,15 @@ pub struct SyncJournal {
     old: Cell<u64>,
     shutdown: Cell<Option<Shutdown>>,
     inodes_in_memory: Cell<bool>,
+    groups: RefCell<Vec<Group>>,
 }
 
 impl SyncJournal {
     /// A journal over that store, with counters to begin with.
     pub fn new(store: ImageStore, counters: Counters) -> Self {
+        let groups = store.geometry().ag_count;
         Self {
+            groups: RefCell::new((0..groups).map(|_| Group::default()).collect()),
             store,
             counters: Cell::new(counters),
             commits: Cell::new(0),
@@ -229,6 +233,16 @@ impl StoreMut for SyncJournal {
         self.store.lock_runs(device, runs, kind)
     }
 
+    fn try_lock_runs(
+        &self,
+        device: Device,
+        runs: &[Run],
+        kind: Kind,
+    ) -> Result<Option<LockedBlock>> {
+        self.check()?;
+        self.store.try_lock_runs(device, runs, kind)
+    }
+
     fn lock_fresh(&self, device: Device, runs: &[Run]) -> Result<LockedBlock> {
         self.check()?;
         self.store.lock_fresh(device, runs)
@@ -313,6 +327,11 @@ impl Journal for SyncJournal {
             free_blocks: moved(counters.free_blocks, deltas.free_blocks),
             free_rt_extents: moved(counters.free_rt_extents, deltas.free_rt_extents),
         });
+    }
+
+    fn with_group<R>(&self, ag: AgNumber, f: impl FnOnce(&mut Group) -> R) -> Result<R> {
+        let mut groups = self.groups.borrow_mut();
+        groups.get_mut(ag.0 as usize).map(f).ok_or(Error::Invalid)
     }
 
     fn next_intent(&self) -> u64 {

@@ -323,7 +323,7 @@ fn items_reach_the_journal_in_order() {
     let (journal, _) = opened();
     let mut trans = start(&journal);
     let mut extents = kernel::alloc::KVec::new();
-    let extent = ExtentFree { start: 7, count: 1 };
+    let extent = ExtentFree::data(7, 1);
     extents
         .push(extent, kernel::alloc::flags::GFP_KERNEL)
         .unwrap();

@@ -144,33 +144,61 @@ fn bytes<'t, J: Journal>(
 pub struct World;
 
 impl<J: Journal> Structures<J> for World {
-    type Rmap<'h> = InHeader;
-    type Refcount<'h> = InHeader;
-    type RtRmap<'h> = InHeader;
-    type RtRefcount<'h> = InHeader;
+    type Rmap<'h, 'd>
+        = InHeader
+    where
+        J: 'd,
+        'd: 'h;
+    type Refcount<'h, 'd>
+        = InHeader
+    where
+        J: 'd,
+        'd: 'h;
+    type RtRmap<'h, 'd>
+        = InHeader
+    where
+        J: 'd,
+        'd: 'h;
+    type RtRefcount<'h, 'd>
+        = InHeader
+    where
+        J: 'd,
+        'd: 'h;
 
-    fn rmap(&mut self, trans: &mut Trans<'_, J>, ag: AgNumber) -> Result<InHeader> {
+    fn rmap<'h, 'd>(
+        &'h mut self,
+        trans: &mut Trans<'_, J>,
+        _: &'h mut Deferred<'d, J>,
+        ag: AgNumber,
+    ) -> Result<InHeader> {
         assert_eq!(ag, AG);
         hook(trans, RMAP)
     }
 
-    fn refcount(&mut self, trans: &mut Trans<'_, J>, ag: AgNumber) -> Result<InHeader> {
+    fn refcount<'h, 'd>(
+        &'h mut self,
+        trans: &mut Trans<'_, J>,
+        _: &'h mut Deferred<'d, J>,
+        ag: AgNumber,
+    ) -> Result<InHeader> {
         assert_eq!(ag, AG);
         hook(trans, REFCOUNT)
     }
 
-    fn rt_rmap(
-        &mut self,
+    fn rt_rmap<'h, 'd>(
+        &'h mut self,
         trans: &mut Trans<'_, J>,
+        _: &'h mut Deferred<'d, J>,
         group: RtGroup,
     ) -> Result<(InodeNumber, InHeader)> {
         assert_eq!(group, GROUP);
         Ok((RMAP_INODE, hook(trans, RT_RMAP)?))
     }
 
-    fn rt_refcount(
-        &mut self,
+    fn rt_refcount<'h, 'd>(
+        &'h mut self,
         trans: &mut Trans<'_, J>,
+        _: &'h mut Deferred<'d, J>,
         group: RtGroup,
     ) -> Result<(InodeNumber, InHeader)> {
         assert_eq!(group, GROUP);
