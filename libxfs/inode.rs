@@ -9,6 +9,7 @@
 
 pub mod encode;
 
+pub use super::format::inode::WhichFork;
 use super::{
     bmap,
     error::{Error, Result},
@@ -28,17 +29,9 @@ use super::{
     ialloc,
     store::{Device, Run, Store},
 };
+
 use kernel::alloc::{flags::GFP_KERNEL, KVec};
 use zerocopy::{byteorder::big_endian::U32, FromBytes};
-
-/// The forks of an inode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum WhichFork {
-    /// Content: file data, directory, symlink target.
-    Data,
-    /// Extended attributes.
-    Attr,
-}
 
 /// How far an inode number can be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

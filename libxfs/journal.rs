@@ -7,7 +7,7 @@
 
 use super::{
     error::Result,
-    format::units::AgNumber,
+    format::units::{AgNumber, InodeNumber},
     inode::Inode,
     items::IntentId,
     space::Group,
@@ -53,6 +53,22 @@ pub trait Journal: StoreMut {
 
     /// An inode that is locked for changes; dropping it unlocks it.
     type Inode: DerefMut<Target = Inode>;
+
+    /// Locks an inode in use for changes, with the mappings of its forks loaded. Whoever locks several, or holds blocks, must know that no
+    /// one waits for them in another order: this is for those who are alone, as recovery is, and
+    /// for metadata inodes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Inode::read`].
+    fn lock_inode(&self, number: InodeNumber) -> Result<Self::Inode>;
+
+    /// Takes over an inode that was just allocated, locked.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`.
+    fn new_inode(&self, inode: Inode) -> Result<Self::Inode>;
 
     /// Waits for room in the log.
     ///

@@ -2,21 +2,28 @@
 
 //! What each kind of work does.
 
-use super::{work::Progress, Deferred};
+use super::{
+    work::{Part, Progress},
+    Deferred,
+};
 use crate::libxfs::{
+    attr::change::AttrChange,
     btree::{Hook, InTrans, Root},
     error::{Error, Result},
     format::{
         btree::{Node, Refcount, Rmap, RmapRecord, RtRefcount, RtRmap, Tree},
+        fault::Fault,
         geometry::Geometry,
         units::{AgBlock, AgNumber, FsBlock, InodeNumber, RtBlock, RtGroup, RtGroupBlock},
     },
-    items::{BmapUpdate, ExtentFree, RefcountUpdate, RmapUpdate, Work, EXTENT_BYTES},
+    items::{
+        AttrStage, AttrUpdate, BmapUpdate, Exchange, ExtentFree, RefcountUpdate, RmapUpdate, Work,
+    },
     journal::Journal,
     refcount::{Counts, Step},
     rmap::Mappings,
     store::Device,
-    trans::Trans,
+    trans::{InodeId, Trans},
 };
 
 /// The structures that work changes: where their trees have their roots and take their blocks from.
@@ -123,6 +130,39 @@ pub trait Structures<J: Journal> {
         update: &BmapUpdate,
         begun: bool,
     ) -> Result<u32>;
+
+    /// Takes a change of an attribute of an inode that is held one stage further, and returns the
+    /// next: what [`attr::change::step`](crate::libxfs::attr::change::step) does, out of the space
+    /// of these structures.
+    ///
+    /// # Errors
+    ///
+    /// Those of that; `Unsupported` where there is no space for attributes.
+    fn change_attr(
+        &mut self,
+        _trans: &mut Trans<'_, J>,
+        _deferred: &mut Deferred<'_, J>,
+        _inode: InodeId,
+        _change: &AttrChange<'_>,
+        _stage: AttrStage,
+    ) -> Result<AttrStage> {
+        Err(Error::Unsupported)
+    }
+
+    /// Exchanges mappings of two files, as many as the transaction has room for. Returns what is
+    /// left.
+    ///
+    /// # Errors
+    ///
+    /// Those of changing maps; `Unsupported` where they cannot be exchanged.
+    fn exchange(
+        &mut self,
+        _trans: &mut Trans<'_, J>,
+        _deferred: &mut Deferred<'_, J>,
+        _exchange: &Exchange,
+    ) -> Result<Option<Exchange>> {
+        Err(Error::Unsupported)
+    }
 }
 
 /// Does work, as far as there is room in the transaction, and returns the rest.
@@ -161,14 +201,21 @@ pub(super) fn execute<J: Journal, S: Structures<J>>(
                 }
             }
         }
-        Work::BmapUpdate(updates) => {
-            for update in updates {
-                let begun = progress.has_begun();
-                let done = on.update_bmap(trans, deferred, update, begun)?;
-                if !progress.add(done, update.count) {
-                    break;
-                }
+        Work::BmapUpdate(update) => {
+            let done = on.update_bmap(trans, deferred, update, false)?;
+            if done == 0 {
+                return Err(Error::Invalid);
             }
+            return Ok(update.behind(done).map(Work::BmapUpdate));
+        }
+        Work::AttrUpdate(update) => {
+            let stage = update_attr(trans, deferred, on, update)?;
+            let rest = (stage != AttrStage::Done).then(|| update.at(stage));
+            return Ok(rest.transpose()?.map(Work::AttrUpdate));
+        }
+        Work::Exchange(exchange) => {
+            let rest = on.exchange(trans, deferred, exchange)?;
+            return Ok(rest.map(Work::Exchange));
         }
     }
     if progress.is_none() {
@@ -204,7 +251,7 @@ fn in_rt_group(geo: &Geometry, start: u64, count: u32) -> Result<(RtGroup, RtGro
 /// top.
 fn has_room<J: Journal, T: Tree, H: Hook<J, T>>(
     trans: &mut Trans<'_, J>,
-    parts: usize,
+    asked: u32,
     hook: &H,
 ) -> Result<bool> {
     let levels = match hook.root(trans)? {
@@ -214,11 +261,30 @@ fn has_room<J: Journal, T: Tree, H: Hook<J, T>>(
             .saturating_add(1),
     };
     let blocks = levels.saturating_add(1).saturating_mul(4);
-    let intents = u32::try_from(parts)
-        .unwrap_or(u32::MAX)
-        .saturating_mul(EXTENT_BYTES);
-    let needed = trans.block_log_bytes(blocks).saturating_add(intents);
+    let needed = trans.block_log_bytes(blocks).saturating_add(asked);
     Ok(trans.log_room() >= needed)
+}
+
+/// Takes a change of an attribute one stage further.
+fn update_attr<J: Journal, S: Structures<J>>(
+    trans: &mut Trans<'_, J>,
+    deferred: &mut Deferred<'_, J>,
+    on: &mut S,
+    update: &AttrUpdate,
+) -> Result<AttrStage> {
+    let again = deferred.is_recovered();
+    let inode = trans.hold_inode(update.inode)?;
+    let generation = trans.inode(inode)?.core.generation;
+    if update.operation.is_parent() && generation != update.generation {
+        let fault = Fault::corrupt("attri", "alfi_igen");
+        return Err(Error::inode(fault, update.inode));
+    }
+    let change = AttrChange::of_update(update, again);
+    match on.change_attr(trans, deferred, inode, &change, update.stage) {
+        // It was removed before the machine stopped.
+        Err(Error::NoAttribute) if again && update.stage == AttrStage::Start => Ok(AttrStage::Done),
+        stage => stage,
+    }
 }
 
 fn update_rmap<J: Journal, S: Structures<J>>(
@@ -229,12 +295,12 @@ fn update_rmap<J: Journal, S: Structures<J>>(
     begun: bool,
 ) -> Result<u32> {
     let geo = trans.geometry();
-    let parts = deferred.asked_parts();
+    let asked = deferred.asked_bytes();
     match device {
         Device::Data => {
             let (ag, block) = in_group(geo, update.start, update.count)?;
             let hook = on.rmap(trans, deferred, ag)?;
-            if begun && !has_room::<J, Rmap, _>(trans, parts, &hook)? {
+            if begun && !has_room::<J, Rmap, _>(trans, asked, &hook)? {
                 return Ok(0);
             }
             let home = ag;
@@ -245,7 +311,7 @@ fn update_rmap<J: Journal, S: Structures<J>>(
         Device::Realtime => {
             let (group, block) = in_rt_group(geo, update.start, update.count)?;
             let (inode, hook) = on.rt_rmap(trans, deferred, group)?;
-            if begun && !has_room::<J, RtRmap, _>(trans, parts, &hook)? {
+            if begun && !has_room::<J, RtRmap, _>(trans, asked, &hook)? {
                 return Ok(0);
             }
             let home = RtRmap::home(group);
@@ -309,12 +375,12 @@ fn step_refcount<J: Journal, S: Structures<J>>(
     begun: bool,
 ) -> Result<Option<Step>> {
     let geo = trans.geometry();
-    let parts = deferred.asked_parts();
+    let asked = deferred.asked_bytes();
     match device {
         Device::Data => {
             let (ag, block) = in_group(geo, update.start, update.count)?;
             let hook = on.refcount(trans, deferred, ag)?;
-            if begun && !has_room::<J, Refcount, _>(trans, parts, &hook)? {
+            if begun && !has_room::<J, Refcount, _>(trans, asked, &hook)? {
                 return Ok(None);
             }
             let home = ag;
@@ -329,7 +395,7 @@ fn step_refcount<J: Journal, S: Structures<J>>(
         Device::Realtime => {
             let (group, block) = in_rt_group(geo, update.start, update.count)?;
             let (inode, hook) = on.rt_refcount(trans, deferred, group)?;
-            if begun && !has_room::<J, RtRefcount, _>(trans, parts, &hook)? {
+            if begun && !has_room::<J, RtRefcount, _>(trans, asked, &hook)? {
                 return Ok(None);
             }
             let home = RtRefcount::home(group);

@@ -11,8 +11,8 @@ use crate::libxfs::{
         units::FileBlock,
     },
     items::{
-        BmapUpdate, ExtentFree, IntentId, Item, RefcountUpdate, RefcountUpdateKind, RmapUpdate,
-        RmapUpdateKind, Work,
+        AttrUpdate, BmapUpdate, Exchange, ExtentFree, IntentId, Item, RefcountUpdate,
+        RefcountUpdateKind, RmapUpdate, RmapUpdateKind, Work,
     },
     journal::{Journal, Shutdown},
     store::Device,
@@ -139,8 +139,25 @@ impl<'a, J: Journal> Deferred<'a, J> {
     ///
     /// `NoMemory`.
     pub fn update_bmap(&mut self, update: BmapUpdate) -> Result {
-        let work = Work::BmapUpdate(one(update)?);
-        self.ask(work)
+        self.ask(Work::BmapUpdate(update))
+    }
+
+    /// Asks that an attribute or a parent pointer be changed.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`.
+    pub fn update_attr(&mut self, update: AttrUpdate) -> Result {
+        self.ask(Work::AttrUpdate(update))
+    }
+
+    /// Asks that two files exchange the mappings of a range.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`.
+    pub fn exchange(&mut self, exchange: Exchange) -> Result {
+        self.ask(Work::Exchange(exchange))
     }
 
     /// Asks that an extent, which was just allocated, begin to stage a copy on write; its owner is
@@ -171,11 +188,16 @@ impl<'a, J: Journal> Deferred<'a, J> {
         Ok(())
     }
 
-    /// Extents that were asked about and of which the log will have to hold an intent.
-    pub(super) fn asked_parts(&self) -> usize {
+    /// Bytes of the log that intents for what was asked will take, without headers.
+    pub(super) fn asked_bytes(&self) -> u32 {
         self.asked
             .iter()
-            .fold(0, |sum: usize, work| sum.saturating_add(work.len()))
+            .fold(0, |sum: u32, work| sum.saturating_add(work.log_bytes()))
+    }
+
+    /// Whether recovery found what is done now: some of it may be done already.
+    pub(super) fn is_recovered(&self) -> bool {
+        self.waits
     }
 
     /// Whether there is nothing to do.

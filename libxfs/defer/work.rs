@@ -42,7 +42,7 @@ impl Progress {
 }
 
 /// A part of work: an extent, of which the first blocks can be done before the others.
-trait Part: Copy {
+pub(super) trait Part: Copy {
     /// What is left when `n` blocks are done; `None` for all, or more.
     fn behind(&self, n: u32) -> Option<Self>;
 }
@@ -109,12 +109,15 @@ impl Work {
             (Self::ExtentFree(one, _), Self::ExtentFree(other, _))
             | (Self::RmapUpdate(one, _), Self::RmapUpdate(other, _))
             | (Self::RefcountUpdate(one, _), Self::RefcountUpdate(other, _)) => one == other,
-            (Self::BmapUpdate(_), Self::BmapUpdate(_)) => true,
+            (Self::BmapUpdate(_), Self::BmapUpdate(_)) | (Self::Exchange(_), Self::Exchange(_)) => {
+                true
+            }
+            (Self::AttrUpdate(one), Self::AttrUpdate(other)) => one.inode == other.inode,
             _ => false,
         }
     }
 
-    /// What is left of it; `None` when it is done.
+    /// What is left of work on extents; `None` when it is done.
     pub(super) fn rest(&self, progress: Progress) -> Result<Option<Self>> {
         let rest = match self {
             Self::ExtentFree(device, parts) => Self::ExtentFree(*device, rest_of(parts, progress)?),
@@ -122,7 +125,8 @@ impl Work {
             Self::RefcountUpdate(device, parts) => {
                 Self::RefcountUpdate(*device, rest_of(parts, progress)?)
             }
-            Self::BmapUpdate(parts) => Self::BmapUpdate(rest_of(parts, progress)?),
+            // These tell by themselves what is left.
+            Self::BmapUpdate(_) | Self::AttrUpdate(_) | Self::Exchange(_) => return Ok(None),
         };
         Ok(Some(rest).filter(|rest| !rest.is_empty()))
     }

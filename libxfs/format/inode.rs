@@ -87,6 +87,15 @@ impl FileType {
     }
 }
 
+/// The forks of an inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WhichFork {
+    /// Content: file data, directory, symlink target.
+    Data,
+    /// Extended attributes.
+    Attr,
+}
+
 /// What a fork holds (`di_format`, `di_aformat`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ForkFormat {

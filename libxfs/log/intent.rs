@@ -7,7 +7,7 @@
 //! finds without an answer it hands on as these values, in the order in which they were logged; to
 //! carry them out takes transactions.
 
-use super::items::Items;
+use super::items::{disk_extent, Items};
 use crate::libxfs::{
     error::{Error, Result},
     format::{
@@ -17,44 +17,27 @@ use crate::libxfs::{
         log::{
             attr::AttrItem,
             exchange::Exchange,
-            extent::{ExtentItem, FreedExtent},
+            extent::ExtentItem,
             item::{done_id, ItemKind},
-            map::{BmapChange, Change, ChangeItem, RefcountChange, RmapChange},
+            map::{BmapUpdate, Change, ChangeItem},
             regions::Regions,
         },
-        units::{FsBlock, InodeNumber, Lsn, RtBlock},
+        units::{FileBlock, FsBlock, InodeNumber, Lsn, RtBlock},
     },
+    items::{AttrUpdate, ExtentFree, IntentId, Work},
+    store::Device,
 };
-use kernel::alloc::{flags::GFP_KERNEL, KVVec};
+use kernel::alloc::{flags::GFP_KERNEL, KVec};
 use zerocopy::IntoBytes;
 
 /// Blocks that a file may have: 2^54 of the smallest make up the largest file.
 const MAX_FILE_BLOCKS: u64 = 1 << 54;
-/// Owners of reverse mappings from here on are no inodes.
-const FIRST_OTHER_OWNER: u64 = 1 << 63;
 
-/// What an intent asks for.
-pub enum Work {
-    /// Free extents.
-    Free(KVVec<FreedExtent>),
-    /// Change reverse mappings.
-    Rmap(KVVec<RmapChange>),
-    /// Change reference counts.
-    Refcount(KVVec<RefcountChange>),
-    /// Change a file's mappings.
-    Bmap(BmapChange),
-    /// Change an attribute. The item's regions are the only item of these.
-    Attr(Items),
-    /// Exchange the mappings of two files.
-    Exchange(Exchange),
-}
-
-/// An intent.
+/// An intent that was found in a log.
+#[derive(Debug)]
 pub struct Intent {
-    /// What its item is: tells the device, too.
-    pub kind: ItemKind,
-    /// Its name, unique among the intents of that kind that are not answered.
-    pub id: u64,
+    /// Its name, unique among the intents of its kind that are not answered.
+    pub id: IntentId,
     /// The record in which its transaction starts.
     pub lsn: Lsn,
     /// What it asks for.
@@ -69,75 +52,45 @@ impl Intent {
     /// Corruption that names the record, the item and the field; `NoMemory`.
     pub fn decode(kind: ItemKind, regions: Regions<'_>, lsn: Lsn) -> Result<Option<Self>> {
         let corrupt = |fault| Error::log(fault, lsn);
+        let device = match kind {
+            ItemKind::EfiRt | ItemKind::RuiRt | ItemKind::CuiRt => Device::Realtime,
+            _ => Device::Data,
+        };
         let (id, work) = match kind {
             ItemKind::Efi | ItemKind::EfiRt => {
                 let item = ExtentItem::decode(kind, &regions).map_err(corrupt)?;
-                let mut extents = KVVec::new();
+                let mut extents = KVec::new();
                 for extent in item.extents() {
-                    extents.push(extent, GFP_KERNEL)?;
+                    extents.push(ExtentFree::recovered(extent.start, extent.len), GFP_KERNEL)?;
                 }
-                (item.id, Work::Free(extents))
+                (item.id, Work::ExtentFree(device, extents))
             }
             ItemKind::Rui | ItemKind::RuiRt => {
                 let (id, changes) = changes(kind, &regions, lsn)?;
-                (id, Work::Rmap(changes))
+                (id, Work::RmapUpdate(device, changes))
             }
             ItemKind::Cui | ItemKind::CuiRt => {
                 let (id, changes) = changes(kind, &regions, lsn)?;
-                (id, Work::Refcount(changes))
+                (id, Work::RefcountUpdate(device, changes))
             }
             ItemKind::Bui => {
-                let (id, changes) = changes(kind, &regions, lsn)?;
-                let change = changes
-                    .first()
-                    .ok_or(Error::log(Fault::corrupt(kind.name(), "nextents"), lsn))?;
-                (id, Work::Bmap(*change))
+                let item = ChangeItem::<BmapUpdate>::decode(kind, &regions).map_err(corrupt)?;
+                let none = || corrupt(Fault::corrupt(kind.name(), "nextents"));
+                let change = item.changes().next().ok_or_else(none)?;
+                (item.id, Work::BmapUpdate(change.map_err(corrupt)?))
             }
             ItemKind::Attri => {
                 let item = AttrItem::decode(regions).map_err(corrupt)?;
-                let mut owned = Items::new();
-                attr(&mut owned, &item)?;
-                (item.id, Work::Attr(owned))
+                (item.id, Work::AttrUpdate(AttrUpdate::new(&item)?))
             }
             ItemKind::Xmi => {
-                let exchange = Exchange::decode(&regions).map_err(corrupt)?;
-                (exchange.id, Work::Exchange(exchange))
+                let (id, exchange) = Exchange::decode(&regions).map_err(corrupt)?;
+                (id, Work::Exchange(exchange))
             }
             _ => return Ok(None),
         };
-        Ok(Some(Self {
-            kind,
-            id,
-            lsn,
-            work,
-        }))
-    }
-
-    /// The change of an attribute; `None` for an intent of anything else.
-    pub fn attr(&self) -> Option<AttrItem<'_>> {
-        match &self.work {
-            Work::Attr(items) => AttrItem::decode(items.get(0)?).ok(),
-            _ => None,
-        }
-    }
-
-    /// Appends the intent to what is to be logged.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` for what no item can hold; `NoMemory`.
-    pub fn format(&self, items: &mut Items) -> Result {
-        let (kind, id) = (self.kind, self.id);
-        match &self.work {
-            Work::Free(extents) => items.extents(kind, id, extents.iter().map(FreedExtent::encode)),
-            Work::Rmap(changes) => items.extents(kind, id, changes.iter().map(Change::encode)),
-            Work::Refcount(changes) => items.extents(kind, id, changes.iter().map(Change::encode)),
-            Work::Bmap(change) => items.extents(kind, id, [change.encode()].into_iter()),
-            Work::Attr(_) => attr(items, &self.attr().ok_or(Error::Invalid)?),
-            Work::Exchange(exchange) => {
-                items.parts(exchange.encode().as_bytes(), core::iter::empty())
-            }
-        }
+        let id = IntentId(id);
+        Ok(Some(Self { id, lsn, work }))
     }
 
     /// Holds the intent to the file system: every block and inode is one that there can be.
@@ -146,35 +99,48 @@ impl Intent {
     ///
     /// Corruption that names the record, the item and the field.
     pub fn check(&self, geo: &Geometry) -> Result {
-        let check = Check {
-            geo,
-            name: self.kind.name(),
-            realtime: matches!(
-                self.kind,
-                ItemKind::EfiRt | ItemKind::RuiRt | ItemKind::CuiRt
-            ),
-        };
+        let name = self.work.kind().map_or("intent", ItemKind::name);
+        let check = Check { geo, name };
         check
-            .work(self)
+            .work(&self.work)
             .map_err(|fault| Error::log(fault, self.lsn))
     }
 }
 
-/// The name and the changes of an RUI, CUI or BUI.
-fn changes<C: Change>(kind: ItemKind, regions: &Regions<'_>, lsn: Lsn) -> Result<(u64, KVVec<C>)> {
+/// Appends an intent to what is to be logged.
+///
+/// # Errors
+///
+/// `Invalid` for what no item can hold; `NoMemory`.
+pub(super) fn format(items: &mut Items, IntentId(id): IntentId, work: &Work) -> Result {
+    let kind = work.kind().ok_or(Error::Invalid)?;
+    match work {
+        Work::ExtentFree(_, extents) => items.extents(kind, id, extents.iter().map(disk_extent)),
+        Work::RmapUpdate(_, updates) => items.extents(kind, id, updates.iter().map(Change::encode)),
+        Work::RefcountUpdate(_, updates) => {
+            items.extents(kind, id, updates.iter().map(Change::encode))
+        }
+        Work::BmapUpdate(update) => items.extents(kind, id, [update.encode()].into_iter()),
+        Work::AttrUpdate(update) => {
+            let item = update.item(id);
+            let start = item.encode().map_err(|_| Error::Invalid)?;
+            items.parts(start.as_bytes(), item.parts())
+        }
+        Work::Exchange(exchange) => {
+            items.parts(exchange.encode(id).as_bytes(), core::iter::empty())
+        }
+    }
+}
+
+/// The name and the changes of an RUI or CUI.
+fn changes<C: Change>(kind: ItemKind, regions: &Regions<'_>, lsn: Lsn) -> Result<(u64, KVec<C>)> {
     let corrupt = |fault| Error::log(fault, lsn);
     let item = ChangeItem::<C>::decode(kind, regions).map_err(corrupt)?;
-    let mut changes = KVVec::new();
+    let mut changes = KVec::new();
     for change in item.changes() {
         changes.push(change.map_err(corrupt)?, GFP_KERNEL)?;
     }
     Ok((item.id, changes))
-}
-
-/// Appends an attribute item.
-fn attr(items: &mut Items, item: &AttrItem<'_>) -> Result {
-    let start = item.encode().map_err(|_| Error::Invalid)?;
-    items.parts(start.as_bytes(), item.parts())
 }
 
 /// The intent that a done item answers: its kind and its name. `None` for a kind that is no done
@@ -186,7 +152,7 @@ fn attr(items: &mut Items, item: &AttrItem<'_>) -> Result {
 pub fn answered(
     kind: ItemKind,
     regions: &Regions<'_>,
-) -> core::result::Result<Option<(ItemKind, u64)>, Fault> {
+) -> core::result::Result<Option<(ItemKind, IntentId)>, Fault> {
     let Some(intent) = kind.intent() else {
         return Ok(None);
     };
@@ -194,52 +160,52 @@ pub fn answered(
         ItemKind::Efd | ItemKind::EfdRt => ExtentItem::decode(kind, regions)?.id,
         _ => done_id(kind, regions)?,
     };
-    Ok(Some((intent, id)))
+    Ok(Some((intent, IntentId(id))))
 }
 
 /// What an intent is held to.
 struct Check<'a> {
     geo: &'a Geometry,
     name: &'static str,
-    /// Whether blocks are those of the realtime device.
-    realtime: bool,
 }
 
 impl Check<'_> {
-    fn work(&self, intent: &Intent) -> core::result::Result<(), Fault> {
+    fn work(&self, work: &Work) -> core::result::Result<(), Fault> {
         let features = &self.geo.features;
         // What is in a log must be in the file system, or no one could have meant it.
-        match &intent.work {
-            Work::Free(extents) => extents
+        match work {
+            Work::ExtentFree(device, extents) => extents
                 .iter()
-                .try_for_each(|extent| self.extent(self.realtime, extent.start, extent.len)),
-            Work::Rmap(changes) => {
+                .try_for_each(|extent| self.extent(*device, extent.start, extent.count)),
+            Work::RmapUpdate(device, updates) => {
                 self.ensure(features.rmapbt(), "type")?;
-                changes.iter().try_for_each(|change| {
-                    if change.owner < FIRST_OTHER_OWNER {
-                        self.inode(change.owner, "me_owner")?;
+                updates.iter().try_for_each(|update| {
+                    if let Some(inode) = update.owner.inode() {
+                        self.inode(inode, "me_owner")?;
                     }
-                    self.file(change.offset, u64::from(change.len), "me_startoff")?;
-                    self.extent(self.realtime, change.start, change.len)
+                    self.file(update.offset, update.count.into(), "me_startoff")?;
+                    self.extent(*device, update.start, update.count)
                 })
             }
-            Work::Refcount(changes) => {
+            Work::RefcountUpdate(device, updates) => {
                 self.ensure(features.reflink(), "type")?;
-                changes
+                updates
                     .iter()
-                    .try_for_each(|change| self.extent(self.realtime, change.start, change.len))
+                    .try_for_each(|update| self.extent(*device, update.start, update.count))
             }
-            Work::Bmap(change) => {
-                self.inode(change.owner, "me_owner")?;
-                self.file(change.offset, u64::from(change.len), "me_startoff")?;
-                self.extent(change.realtime, change.start, change.len)
+            Work::BmapUpdate(update) => {
+                let device = match update.realtime {
+                    true => Device::Realtime,
+                    false => Device::Data,
+                };
+                self.inode(update.inode, "me_owner")?;
+                self.file(update.offset, update.count.into(), "me_startoff")?;
+                self.extent(device, update.start, update.count)
             }
-            Work::Attr(_) => {
-                let item = intent.attr();
-                let item = item.ok_or(Fault::corrupt(self.name, "alfi_size"))?;
-                let parent = item.operation.is_parent();
+            Work::AttrUpdate(update) => {
+                let parent = update.operation.is_parent();
                 self.ensure(!parent || features.parent(), "alfi_op_flags")?;
-                self.inode(item.inode, "alfi_ino")
+                self.inode(update.inode, "alfi_ino")
             }
             Work::Exchange(exchange) => {
                 self.ensure(features.exchange_range(), "type")?;
@@ -256,23 +222,28 @@ impl Check<'_> {
         ensure(holds, self.name, field)
     }
 
-    fn inode(&self, number: u64, field: &'static str) -> core::result::Result<(), Fault> {
-        self.ensure(number_is_valid(self.geo, InodeNumber(number)), field)
+    fn inode(&self, number: InodeNumber, field: &'static str) -> core::result::Result<(), Fault> {
+        self.ensure(number_is_valid(self.geo, number), field)
     }
 
     /// A range of a file.
-    fn file(&self, offset: u64, len: u64, field: &'static str) -> core::result::Result<(), Fault> {
-        let end = offset.checked_add(len);
+    fn file(
+        &self,
+        offset: FileBlock,
+        len: u64,
+        field: &'static str,
+    ) -> core::result::Result<(), Fault> {
+        let end = offset.0.checked_add(len);
         self.ensure(end.is_some_and(|end| end <= MAX_FILE_BLOCKS), field)
     }
 
     /// Blocks of a device.
-    fn extent(&self, realtime: bool, start: u64, len: u32) -> core::result::Result<(), Fault> {
+    fn extent(&self, device: Device, start: u64, len: u32) -> core::result::Result<(), Fault> {
         let len = u64::from(len);
-        let holds = if realtime {
-            self.geo.rt_extent_is_valid(RtBlock(start), len)
-        } else {
-            self.geo.fs_extent_is_valid(FsBlock(start), len)
+        let holds = match device {
+            Device::Data => self.geo.fs_extent_is_valid(FsBlock(start), len),
+            Device::Realtime => self.geo.rt_extent_is_valid(RtBlock(start), len),
+            Device::Log => false,
         };
         self.ensure(holds, "startblock")
     }

@@ -3,15 +3,17 @@
 //! Log items as regions: what a checkpoint is before it is packed into records, and what is gathered
 //! from them again.
 
+use super::intent;
 use crate::libxfs::{
     error::{Error, Result},
     format::{
         fault::Fault,
         log::{
-            buffer::{self, ChunkMap, Tag, FLAG_CANCEL},
+            buffer::{self, Tag, FLAG_CANCEL},
+            chunks::ChunkMap,
             dquot::{DquotItem, QuotaOff},
-            extent::FreedExtent,
-            icreate::Icreate,
+            extent::{DiskExtent, FreedExtent},
+            icreate::InodeCreate,
             inode::InodeItem,
             item::{self, DiskIntentStart, ItemKind, INTENT_START_SIZE},
             regions::{padded, Regions},
@@ -19,6 +21,7 @@ use crate::libxfs::{
         quota::QuotaType,
         units::{DiskAddr, Lsn},
     },
+    items::{ExtentFree, IntentId, Item, Work},
 };
 use kernel::alloc::{flags::GFP_KERNEL, KVVec};
 use zerocopy::{Immutable, IntoBytes};
@@ -141,7 +144,7 @@ impl Items {
     }
 
     /// Appends an item whole or not at all.
-    fn item(&mut self, format: impl FnOnce(&mut Formatter<'_>) -> Result) -> Result {
+    fn whole(&mut self, format: impl FnOnce(&mut Formatter<'_>) -> Result) -> Result {
         let mark = self.mark();
         let done = self
             .start_item()
@@ -172,14 +175,14 @@ impl Items {
         }
         let regions = changed.runs().count().saturating_add(1) as u16;
         let start = buffer::encode(at, len, tag, flags, regions).map_err(invalid)?;
-        self.item(|item| {
+        self.whole(|item| {
             item.open()?;
             item.put(&start)?;
             for word in changed.words(len) {
                 item.put(&word)?;
             }
-            for (from, to) in changed.runs() {
-                item.region(bytes.get(from..to).ok_or(Error::Invalid)?)?;
+            for run in changed.runs() {
+                item.region(bytes.get(run).ok_or(Error::Invalid)?)?;
             }
             Ok(())
         })
@@ -192,7 +195,7 @@ impl Items {
     /// `Invalid` for a buffer that is too large; `NoMemory`.
     pub fn cancel(&mut self, (at, len): (DiskAddr, u32)) -> Result {
         let start = buffer::encode(at, len, Tag::Unknown, FLAG_CANCEL, 1).map_err(invalid)?;
-        self.item(|item| {
+        self.whole(|item| {
             item.open()?;
             item.put(&start)?;
             for word in ChunkMap::new().words(len) {
@@ -209,7 +212,7 @@ impl Items {
     /// `Invalid` for a fork that is too large; `NoMemory`.
     pub fn inode(&mut self, inode: &InodeItem<'_>) -> Result {
         let start = inode.encode().map_err(invalid)?;
-        self.item(|item| {
+        self.whole(|item| {
             item.region(start.as_bytes())?;
             item.region(inode.core.as_bytes())?;
             for fork in [inode.data, inode.attr].into_iter().flatten() {
@@ -224,8 +227,8 @@ impl Items {
     /// # Errors
     ///
     /// `NoMemory`.
-    pub fn icreate(&mut self, icreate: &Icreate) -> Result {
-        self.item(|item| item.region(icreate.encode().as_bytes()))
+    pub fn icreate(&mut self, icreate: &InodeCreate) -> Result {
+        self.whole(|item| item.region(icreate.encode().as_bytes()))
     }
 
     /// Appends a quota record.
@@ -234,7 +237,7 @@ impl Items {
     ///
     /// `NoMemory`.
     pub fn dquot(&mut self, dquot: &DquotItem<'_>) -> Result {
-        self.item(|item| {
+        self.whole(|item| {
             item.region(dquot.encode().as_bytes())?;
             item.region(dquot.record)
         })
@@ -246,7 +249,7 @@ impl Items {
     ///
     /// `NoMemory`.
     pub fn quota_off(&mut self, types: &[QuotaType]) -> Result {
-        self.item(|item| item.region(QuotaOff::encode(types).as_bytes()))
+        self.whole(|item| item.region(QuotaOff::encode(types).as_bytes()))
     }
 
     /// Appends an item of one region with a start, as most intents and done items have, and
@@ -262,7 +265,7 @@ impl Items {
         extents: impl ExactSizeIterator<Item = T>,
     ) -> Result {
         let count = u32::try_from(extents.len()).map_err(|_| Error::Invalid)?;
-        self.item(|item| {
+        self.whole(|item| {
             item.open()?;
             item.put(&DiskIntentStart::new(kind, count, id))?;
             for extent in extents {
@@ -272,15 +275,29 @@ impl Items {
         })
     }
 
-    /// Appends that an intent was carried out. `kind` is the intent's, and `freed` the extents that
-    /// an EFI's done item names.
+    /// Appends an intent, that one was carried out, or new inodes.
     ///
     /// # Errors
     ///
-    /// `Invalid` for a kind that is no intent's; `NoMemory`.
-    pub fn done(&mut self, kind: ItemKind, id: u64, freed: &[FreedExtent]) -> Result {
-        let done = kind.done().ok_or(Error::Invalid)?;
-        self.extents(done, id, freed.iter().map(FreedExtent::encode))
+    /// `Invalid` for what no item can hold; `NoMemory`.
+    pub fn item(&mut self, item: &Item) -> Result {
+        match item {
+            Item::Intent(id, work) => intent::format(self, *id, work),
+            Item::Done(id, work) => self.done(*id, work),
+            Item::InodeCreate(inodes) => self.icreate(inodes),
+        }
+    }
+
+    /// Appends that an intent was carried out. Of what it asked for only extents that were freed are
+    /// told.
+    fn done(&mut self, IntentId(id): IntentId, work: &Work) -> Result {
+        let kind = work.kind().and_then(ItemKind::done);
+        let freed: &[ExtentFree] = match work {
+            Work::ExtentFree(_, extents) => extents,
+            _ => &[],
+        };
+        let kind = kind.ok_or(Error::Invalid)?;
+        self.extents(kind, id, freed.iter().map(disk_extent))
     }
 
     /// Appends an item all of whose regions the caller has: the first, then the others. They are
@@ -290,7 +307,7 @@ impl Items {
     ///
     /// `NoMemory`.
     pub fn parts<'a>(&mut self, first: &[u8], others: impl Iterator<Item = &'a [u8]>) -> Result {
-        self.item(|item| {
+        self.whole(|item| {
             item.region(first)?;
             for other in others {
                 item.region(other)?;
@@ -311,6 +328,15 @@ impl Items {
             Err(fault) => Err(Error::log(fault, record)),
         }
     }
+}
+
+/// An extent as EFIs have it.
+pub(super) fn disk_extent(extent: &ExtentFree) -> DiskExtent {
+    let freed = FreedExtent {
+        start: extent.start,
+        len: extent.count,
+    };
+    freed.encode()
 }
 
 /// What cannot be encoded was a caller's mistake.

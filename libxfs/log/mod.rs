@@ -6,10 +6,11 @@
 //! last written ([`head`]), the records from the tail to there ([`read`]), and the transactions that
 //! are gathered from their operations ([`gather`]). [`recover`] replays those.
 //!
-//! Writing: changes are formatted as [`items`], packed into records ([`pack`]), and written where
+//! Writing: what a transaction changed is formatted as [`items`], packed into records ([`pack`]), and written where
 //! [`space`] says that the head is. The [`writer`] does so one checkpoint after the other; an engine
 //! with many writers takes the same parts.
 
+mod changes;
 pub mod device;
 pub mod gather;
 pub mod head;

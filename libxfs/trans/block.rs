@@ -2,10 +2,14 @@
 
 //! The blocks that a transaction holds.
 
-use super::dirty::{DirtyChunks, MAX_BLOCK_SIZE};
 use crate::libxfs::{
     error::{Error, Result},
-    format::{fault::Fault, kind::Kind, units::DiskAddr},
+    format::{
+        fault::Fault,
+        kind::Kind,
+        log::chunks::{ChunkMap, MAX_LOGGED_SIZE},
+        units::DiskAddr,
+    },
     store::{Device, Run},
 };
 use core::ops::{DerefMut, Range};
@@ -69,7 +73,7 @@ pub struct HeldBlock<L> {
     at: DiskAddr,
     pub(super) kind: Kind,
     pub(super) state: BlockState,
-    dirty: DirtyChunks,
+    dirty: ChunkMap,
     /// How often it was asked for and not released.
     uses: u32,
     /// Whether it stays locked when the transaction rolls.
@@ -104,7 +108,7 @@ impl<L: DerefMut<Target = [u8]>> HeldBlock<L> {
     }
 
     /// Its changed chunks; they mean something only for a logged block.
-    pub fn dirty(&self) -> &DirtyChunks {
+    pub fn dirty(&self) -> &ChunkMap {
         &self.dirty
     }
 
@@ -134,7 +138,7 @@ impl<L: DerefMut<Target = [u8]>> HeldBlock<L> {
 
     /// Bytes to be changed; the range is logged.
     pub(super) fn change(&mut self, range: Range<usize>) -> Option<&mut [u8]> {
-        if range.start > range.end || range.end > self.locked.len().min(MAX_BLOCK_SIZE) {
+        if range.start > range.end || range.end > self.locked.len().min(MAX_LOGGED_SIZE) {
             return None;
         }
         if self.state != BlockState::Ordered {
@@ -270,7 +274,7 @@ impl<L: DerefMut<Target = [u8]>> Blocks<L> {
             at,
             kind,
             state: BlockState::Clean,
-            dirty: DirtyChunks::default(),
+            dirty: ChunkMap::new(),
             uses: 1,
             kept: false,
             locked,
@@ -307,7 +311,7 @@ impl<L: DerefMut<Target = [u8]>> Blocks<L> {
             match &mut slot.block {
                 Some(block) if block.kept && block.state != BlockState::Invalid => {
                     block.state = BlockState::Clean;
-                    block.dirty = DirtyChunks::default();
+                    block.dirty = ChunkMap::new();
                 }
                 Some(_) => {
                     slot.block = None;

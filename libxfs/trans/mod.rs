@@ -27,15 +27,14 @@
 mod block;
 mod changes;
 mod counters;
-mod dirty;
 mod inode;
 mod reservation;
 pub mod space;
 
+pub use super::format::log::chunks::{ChunkMap, CHUNK_SIZE};
 pub use block::{BlockId, BlockState, HeldBlock};
 pub use changes::Changes;
 pub use counters::CounterDeltas;
-pub use dirty::{DirtyChunks, CHUNK_SIZE, MAX_BLOCK_SIZE};
 pub use inode::{HeldInode, InodeFields, InodeId};
 pub use reservation::{LogReservation, LogReservations};
 
@@ -452,6 +451,21 @@ impl<'a, J: Journal> Trans<'a, J> {
     /// `NoMemory`; then the inode is unlocked.
     pub fn join(&mut self, inode: J::Inode) -> Result<InodeId> {
         self.inodes.join(inode)
+    }
+
+    /// The inode of that number: the one that is held, or else it is locked, and taken over.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Journal::lock_inode`]; `NoMemory`.
+    pub fn hold_inode(&mut self, number: InodeNumber) -> Result<InodeId> {
+        match self.joined(number) {
+            Some(id) => Ok(id),
+            None => {
+                let inode = self.journal.lock_inode(number)?;
+                self.join(inode)
+            }
+        }
     }
 
     /// The inode of that number, if it is held.

@@ -29,9 +29,12 @@ use crate::libxfs::{
         units::FileBlock,
     },
     inode::WhichFork,
+    items::{AttrOperation, AttrUpdate},
     journal::Journal,
     trans::{BlockId, InodeId, Trans},
 };
+
+pub use crate::libxfs::items::AttrStage as Stage;
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,39 +74,6 @@ pub struct AttrChange<'n> {
     pub logged: bool,
 }
 
-/// How far a change is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Nothing is done, or the fork was readied for what comes.
-    Start,
-    /// The new attribute is to be added. `old` says that one is there that it replaces.
-    Add {
-        /// One that is whole is there.
-        old: bool,
-    },
-    /// The new attribute is there, incomplete, and blocks for its value are to be found.
-    MapValue {
-        /// One that is whole is there.
-        old: bool,
-    },
-    /// The blocks, from there on, are the fork's; the value is to be written, and made known.
-    WriteValue {
-        /// The first of them.
-        start: FileBlock,
-        /// One that is whole is there.
-        old: bool,
-    },
-    /// The new attribute is to be made whole, and the old one incomplete.
-    Exchange,
-    /// The old one is incomplete; the blocks of its value are to be freed.
-    UnmapValue,
-    /// The old one has no blocks any more, and is to be removed; then, with an intent, the new one
-    /// is added.
-    Remove,
-    /// All is done.
-    Done,
-}
-
 /// An inode's attributes in a transaction.
 struct AttrMut<'t, 'a, J: Journal, S> {
     names: NamesMut<'t, 'a, J, S>,
@@ -126,6 +96,33 @@ fn is_local(block_size: u32, attr: &NameValue<'_>) -> bool {
     match u16::try_from(attr.value.len()) {
         Ok(value) => local_size(attr.name.len() as u8, value) < most,
         Err(_) => false,
+    }
+}
+
+impl<'n> AttrChange<'n> {
+    /// The change that an intent stands behind. Where it is done `again`, since recovery found the
+    /// intent, what was to be set may be there already, and what was to be replaced gone.
+    pub fn of_update(update: &'n AttrUpdate, again: bool) -> Self {
+        let mode = match update.operation {
+            AttrOperation::Remove | AttrOperation::ParentRemove => Mode::Remove,
+            _ if again => Mode::Set,
+            AttrOperation::Set | AttrOperation::ParentSet => Mode::Create,
+            AttrOperation::Replace | AttrOperation::ParentReplace => Mode::Replace,
+        };
+        let renamed = NameValue {
+            name: update.new_name(),
+            value: update.new_value(),
+        };
+        Self {
+            mode,
+            namespace: update.namespace,
+            attr: NameValue {
+                name: update.name(),
+                value: update.value(),
+            },
+            renamed: (update.operation == AttrOperation::ParentReplace).then_some(renamed),
+            logged: true,
+        }
     }
 }
 

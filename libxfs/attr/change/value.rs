@@ -158,7 +158,10 @@ impl<J: Journal, S: ForkSpace<J>> AttrMut<'_, '_, J, S> {
     /// Frees the blocks of the old attribute's value.
     pub(super) fn unmap_old(&mut self, change: &AttrChange<'_>) -> Result<Stage> {
         let found = self.find_left(change, true)?;
-        let (start, length) = found.remote.ok_or(Error::Invalid)?;
+        // Recovery comes here for whatever is marked, with blocks or without.
+        let Some((start, length)) = found.remote else {
+            return Ok(Stage::Remove);
+        };
         let blocks = remote::blocks_for(self.names.geometry(), length);
         if start != FileBlock(0) && blocks > 0 {
             let id = self.names.inode;

@@ -8,6 +8,7 @@
 //! replayed, since its place may hold something else by now.
 
 use super::{
+    chunks::{ChunkMap, CHUNKS_PER_BASIC_BLOCK, CHUNK_LOG, MAX_LOGGED_SIZE},
     item::ItemKind,
     regions::{padded, Regions},
 };
@@ -23,18 +24,8 @@ use zerocopy::{
 
 const NAME: &str = ItemKind::Buffer.name();
 
-/// Bytes of a chunk, the unit in which changes are logged.
-pub const CHUNK_SIZE: usize = 128;
-/// log2 of [`CHUNK_SIZE`].
-const CHUNK_LOG: u32 = 7;
-/// Chunks in a basic block.
-const CHUNKS_PER_BASIC_BLOCK: u32 = BASIC_BLOCK_SIZE >> CHUNK_LOG;
 /// The most basic blocks of a buffer that is logged: 64 KiB.
-pub const MAX_BASIC_BLOCKS: u32 = 65536 / BASIC_BLOCK_SIZE;
-/// Words of a bitmap for the largest buffer.
-const MAP_WORDS: usize = 16;
-/// Chunks that a word of a bitmap tells of.
-const CHUNKS_PER_WORD: usize = 32;
+pub const MAX_BASIC_BLOCKS: u32 = MAX_LOGGED_SIZE as u32 / BASIC_BLOCK_SIZE;
 
 /// Start of a buffer item's first region; the bitmap's words follow.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -285,76 +276,6 @@ impl<'a> Iterator for Changes<'a> {
         self.region = self.region.saturating_add(1);
         self.chunk = first.saturating_add(chunks as u32);
         Some(Ok(((first << CHUNK_LOG) as usize, region)))
-    }
-}
-
-/// The changed chunks of a buffer that is to be logged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ChunkMap {
-    words: [u32; MAP_WORDS],
-}
-
-impl ChunkMap {
-    /// No changes.
-    pub const fn new() -> Self {
-        Self {
-            words: [0; MAP_WORDS],
-        }
-    }
-
-    /// Marks the chunks of the bytes from `start` to before `end`. What lies past 64 KiB is left
-    /// out.
-    pub fn mark(&mut self, start: usize, end: usize) {
-        let chunks = start >> CHUNK_LOG..end.div_ceil(CHUNK_SIZE);
-        for chunk in chunks {
-            let word = chunk / CHUNKS_PER_WORD;
-            if let Some(word) = self.words.get_mut(word) {
-                *word |= 1 << (chunk % CHUNKS_PER_WORD);
-            }
-        }
-    }
-
-    /// Marks what another map has marked.
-    pub fn merge(&mut self, other: &Self) {
-        for (word, other) in self.words.iter_mut().zip(other.words) {
-            *word |= other;
-        }
-    }
-
-    /// Whether nothing is marked.
-    pub fn is_empty(&self) -> bool {
-        self.words.iter().all(|&word| word == 0)
-    }
-
-    fn is_set(&self, chunk: usize) -> bool {
-        let word = self.words.get(chunk / CHUNKS_PER_WORD);
-        word.is_some_and(|word| word & (1 << (chunk % CHUNKS_PER_WORD)) != 0)
-    }
-
-    /// The runs of marked chunks: bytes from and to before.
-    pub fn runs(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        const CHUNKS: usize = MAP_WORDS * CHUNKS_PER_WORD;
-        let mut next = 0;
-        core::iter::from_fn(move || {
-            let first = (next..CHUNKS).find(|&chunk| self.is_set(chunk))?;
-            let run = (first..CHUNKS)
-                .take_while(|&chunk| self.is_set(chunk))
-                .count();
-            next = first.saturating_add(run);
-            Some((first << CHUNK_LOG, next << CHUNK_LOG))
-        })
-    }
-
-    /// The words of the bitmap of a buffer of `len` basic blocks, as the log has them.
-    pub fn words(&self, len: u32) -> impl Iterator<Item = U32> + '_ {
-        let words = Self::word_count(len) as usize;
-        self.words.iter().take(words).map(|&word| U32::new(word))
-    }
-
-    /// How many words the bitmap of a buffer of `len` basic blocks has.
-    pub const fn word_count(len: u32) -> u32 {
-        len.saturating_mul(CHUNKS_PER_BASIC_BLOCK)
-            .div_ceil(u32::BITS)
     }
 }
 

@@ -3,7 +3,10 @@
 //! Exchange items (XMI): two files exchange the mappings of a range.
 
 use super::{item::ItemKind, regions::Regions};
-use crate::libxfs::format::fault::{self, Fault};
+use crate::libxfs::format::{
+    fault::{self, Fault},
+    units::{FileBlock, InodeNumber},
+};
 use zerocopy::{
     byteorder::native_endian::{U16, U32, U64},
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
@@ -62,11 +65,11 @@ impl ExchangeFlags {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExchangeFile {
     /// The inode.
-    pub inode: u64,
+    pub inode: InodeNumber,
     /// Its generation.
     pub generation: u32,
     /// First block of the range.
-    pub offset: u64,
+    pub offset: FileBlock,
     /// The size in bytes that the file gets, with [`ExchangeFlags::SET_SIZES`].
     pub size: u64,
 }
@@ -74,8 +77,6 @@ pub struct ExchangeFile {
 /// An exchange of mappings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchange {
-    /// Name of the intent.
-    pub id: u64,
     /// The two files.
     pub files: [ExchangeFile; 2],
     /// Blocks of the range.
@@ -85,13 +86,13 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Decodes an item.
+    /// Decodes an item: the name of the intent, and what it is.
     ///
     /// # Errors
     ///
     /// A fault when it is not one region of the right size, or a field has a value that Linux 7.3
     /// does not write.
-    pub fn decode(regions: &Regions<'_>) -> Result<Self, Fault> {
+    pub fn decode(regions: &Regions<'_>) -> Result<(u64, Self), Fault> {
         let ensure = |holds, field| fault::ensure(holds, NAME, field);
         ensure(regions.len() == 1, "regions")?;
         let raw = DiskExchange::ref_from_bytes(regions.get(0).unwrap_or_default())
@@ -107,36 +108,36 @@ impl Exchange {
             ensure(raw.isize2.get() >> 63 == 0, "xmi_isize2")?;
         }
         let file = |inode: U64, generation: U32, offset: U64, size: U64| ExchangeFile {
-            inode: inode.get(),
+            inode: InodeNumber(inode.get()),
             generation: generation.get(),
-            offset: offset.get(),
+            offset: FileBlock(offset.get()),
             size: size.get(),
         };
-        Ok(Self {
-            id: raw.id.get(),
+        let exchange = Self {
             files: [
                 file(raw.inode1, raw.igen1, raw.startoff1, raw.isize1),
                 file(raw.inode2, raw.igen2, raw.startoff2, raw.isize2),
             ],
             blocks: raw.blockcount.get(),
             flags,
-        })
+        };
+        Ok((raw.id.get(), exchange))
     }
 
-    /// The only region of this item.
-    pub fn encode(&self) -> DiskExchange {
+    /// The only region of an item of that name.
+    pub fn encode(&self, id: u64) -> DiskExchange {
         let [first, second] = &self.files;
         DiskExchange {
             kind: ItemKind::Xmi.to_disk().into(),
             size: 1.into(),
             pad: 0.into(),
-            id: self.id.into(),
-            inode1: first.inode.into(),
-            inode2: second.inode.into(),
+            id: id.into(),
+            inode1: first.inode.0.into(),
+            inode2: second.inode.0.into(),
             igen1: first.generation.into(),
             igen2: second.generation.into(),
-            startoff1: first.offset.into(),
-            startoff2: second.offset.into(),
+            startoff1: first.offset.0.into(),
+            startoff2: second.offset.0.into(),
             blockcount: self.blocks.into(),
             flags: self.flags.0.into(),
             isize1: first.size.into(),

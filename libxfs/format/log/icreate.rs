@@ -33,15 +33,15 @@ pub struct DiskIcreate {
     pub gen: big_endian::U32,
 }
 
-/// New inodes.
+/// A chunk of inodes, or the part of one, that was made. Recovery makes them again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Icreate {
+pub struct InodeCreate {
     /// Their group.
     pub ag: AgNumber,
     /// Their first block.
     pub block: AgBlock,
     /// How many they are.
-    pub count: u32,
+    pub inodes: u32,
     /// Bytes of each.
     pub inode_size: u32,
     /// Blocks that they take.
@@ -57,7 +57,7 @@ fn ensure(holds: bool, field: &'static str) -> Result<(), Fault> {
     fault::ensure(holds, NAME, field)
 }
 
-impl Icreate {
+impl InodeCreate {
     /// Decodes an item.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl Icreate {
         Ok(Self {
             ag: AgNumber(raw.ag.get()),
             block: AgBlock(raw.agbno.get()),
-            count: raw.count.get(),
+            inodes: raw.count.get(),
             inode_size: raw.isize.get(),
             blocks: raw.length.get(),
             generation: raw.gen.get(),
@@ -86,7 +86,7 @@ impl Icreate {
             size: 1.into(),
             ag: self.ag.0.into(),
             agbno: self.block.0.into(),
-            count: self.count.into(),
+            count: self.inodes.into(),
             isize: self.inode_size.into(),
             length: self.blocks.into(),
             gen: self.generation.into(),
@@ -111,7 +111,7 @@ impl Icreate {
         let sparse = geo.features.sparse_inodes() && self.blocks == geo.sparse_inode_alignment;
         ensure(self.blocks == whole || sparse, "icl_length")?;
         let inodes = self.blocks.checked_mul(geo.inodes_per_block);
-        ensure(inodes == Some(self.count), "icl_count")?;
+        ensure(inodes == Some(self.inodes), "icl_count")?;
         let clusters = self.blocks.checked_rem(geo.inode_cluster_blocks());
         ensure(clusters == Some(0), "icl_length")
     }

@@ -7,7 +7,12 @@ use super::{
     item::{DiskIntentStart, ItemKind},
     regions::Regions,
 };
-use crate::libxfs::format::fault::{ensure, Fault};
+use crate::libxfs::format::{
+    btree::{Owner, RmapFlags},
+    fault::{ensure, Fault},
+    inode::WhichFork,
+    units::{FileBlock, InodeNumber},
+};
 use zerocopy::{
     byteorder::native_endian::{U32, U64},
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
@@ -79,101 +84,97 @@ macro_rules! operations {
 }
 
 operations! {
-    /// What is to be done to reverse mappings.
-    RmapOperation {
-        /// Add a mapping of blocks that are not shared.
+    /// What is done to a reverse mapping.
+    RmapUpdateKind {
+        /// Add it, where the blocks have no other owner.
         Map = 1,
-        /// Add one of blocks that may be shared.
+        /// Add it, where they may.
         MapShared = 2,
-        /// Take one away.
+        /// Remove it, where the blocks have no other owner.
         Unmap = 3,
-        /// Take one away whose blocks may be shared.
+        /// Remove it, where they may.
         UnmapShared = 4,
-        /// Turn one from unwritten to written, or back.
+        /// Change it from written to unwritten or back, where the blocks have no other owner.
         Convert = 5,
-        /// The same of blocks that may be shared.
+        /// Change it from written to unwritten or back, where they may.
         ConvertShared = 6,
-        /// Add one of an owner that is no file.
+        /// The blocks are taken by an owner that is no inode.
         Alloc = 7,
-        /// Take one of an owner away that is no file.
+        /// The blocks are given back by an owner that is no inode.
         Free = 8,
     }
 }
 
 operations! {
-    /// What is to be done to reference counts.
-    RefcountOperation {
-        /// One more.
+    /// What is done to an extent's reference count.
+    RefcountUpdateKind {
+        /// One more owner.
         Increase = 1,
-        /// One less; what nobody refers to any more is freed.
+        /// One owner less; without any the blocks are freed.
         Decrease = 2,
-        /// Blocks are now staged for copy on write.
+        /// The blocks begin to stage a copy on write.
         AllocCow = 3,
-        /// They are not any more.
+        /// They no longer do.
         FreeCow = 4,
     }
 }
 
 operations! {
-    /// What is to be done to a file's mappings.
-    BmapOperation {
-        /// Map blocks.
+    /// What is done to a fork's map.
+    BmapUpdateKind {
+        /// Add the extent.
         Map = 1,
-        /// Unmap them.
+        /// Remove it.
         Unmap = 2,
     }
 }
 
-/// A change of reverse mappings.
+/// A change of a reverse mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RmapChange {
-    /// What to do.
-    pub operation: RmapOperation,
-    /// Owner as reverse mappings name it: an inode, or a negative number for what is no file.
-    pub owner: u64,
-    /// First block, as the disk names blocks of the device.
+pub struct RmapUpdate {
+    /// What is done.
+    pub kind: RmapUpdateKind,
+    /// Who owns the extent.
+    pub owner: Owner,
+    /// First block, as its device counts them.
     pub start: u64,
-    /// Block of the owner's fork.
-    pub offset: u64,
-    /// Blocks.
-    pub len: u32,
-    /// Whether the attribute fork maps them.
-    pub attr_fork: bool,
-    /// Whether they are a block of the fork's tree.
-    pub bmbt: bool,
-    /// Whether they are unwritten.
-    pub unwritten: bool,
+    /// Where it lies in the owner's fork.
+    pub offset: FileBlock,
+    /// Blocks; not 0.
+    pub count: u32,
+    /// What for.
+    pub flags: RmapFlags,
 }
 
 /// A change of reference counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RefcountChange {
-    /// What to do.
-    pub operation: RefcountOperation,
-    /// First block, as the disk names blocks of the device.
+pub struct RefcountUpdate {
+    /// What is done.
+    pub kind: RefcountUpdateKind,
+    /// First block, as its device counts them.
     pub start: u64,
-    /// Blocks.
-    pub len: u32,
+    /// Blocks; not 0.
+    pub count: u32,
 }
 
-/// A change of a file's mappings.
+/// A change of a fork's map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BmapChange {
-    /// What to do.
-    pub operation: BmapOperation,
-    /// The inode.
-    pub owner: u64,
-    /// First block, as the disk names blocks of the device.
+pub struct BmapUpdate {
+    /// What is done.
+    pub kind: BmapUpdateKind,
+    /// Whose fork.
+    pub inode: InodeNumber,
+    /// Which fork.
+    pub fork: WhichFork,
+    /// Where the extent lies in the fork.
+    pub offset: FileBlock,
+    /// Its first block, as its device counts them.
     pub start: u64,
-    /// Block of the fork.
-    pub offset: u64,
-    /// Blocks.
-    pub len: u32,
-    /// Whether it is the attribute fork.
-    pub attr_fork: bool,
-    /// Whether they are unwritten.
+    /// Blocks; not 0.
+    pub count: u32,
+    /// Allocated, not yet written.
     pub unwritten: bool,
-    /// Whether they lie on the realtime device.
+    /// Whether the blocks are of the realtime device.
     pub realtime: bool,
 }
 
@@ -209,88 +210,93 @@ fn operation<T>(flags: u32, known: u32, operation: Option<T>) -> Result<T, &'sta
     }
 }
 
-impl Change for RmapChange {
+impl Change for RmapUpdate {
     type Disk = DiskMapExtent;
 
     fn decode(disk: &DiskMapExtent) -> Result<Self, &'static str> {
         let flags = disk.flags.get();
         let known = RMAP_ATTR | RMAP_BMBT | RMAP_UNWRITTEN;
         Ok(Self {
-            operation: operation(flags, known, RmapOperation::from_disk(flags))?,
-            owner: disk.owner.get(),
+            kind: operation(flags, known, RmapUpdateKind::from_disk(flags))?,
+            owner: Owner::decode(disk.owner.get()).ok_or("me_owner")?,
             start: disk.startblock.get(),
-            offset: disk.startoff.get(),
-            len: disk.len.get(),
-            attr_fork: flags & RMAP_ATTR != 0,
-            bmbt: flags & RMAP_BMBT != 0,
-            unwritten: flags & RMAP_UNWRITTEN != 0,
+            offset: FileBlock(disk.startoff.get()),
+            count: disk.len.get(),
+            flags: RmapFlags {
+                attr_fork: flags & RMAP_ATTR != 0,
+                bmbt_block: flags & RMAP_BMBT != 0,
+                unwritten: flags & RMAP_UNWRITTEN != 0,
+            },
         })
     }
 
     fn encode(&self) -> DiskMapExtent {
-        let flags = self.operation.to_disk()
-            | flag(self.attr_fork, RMAP_ATTR)
-            | flag(self.bmbt, RMAP_BMBT)
-            | flag(self.unwritten, RMAP_UNWRITTEN);
+        let flags = self.kind.to_disk()
+            | flag(self.flags.attr_fork, RMAP_ATTR)
+            | flag(self.flags.bmbt_block, RMAP_BMBT)
+            | flag(self.flags.unwritten, RMAP_UNWRITTEN);
         DiskMapExtent {
-            owner: self.owner.into(),
+            owner: self.owner.encode().into(),
             startblock: self.start.into(),
-            startoff: self.offset.into(),
-            len: self.len.into(),
+            startoff: self.offset.0.into(),
+            len: self.count.into(),
             flags: flags.into(),
         }
     }
 }
 
-impl Change for RefcountChange {
+impl Change for RefcountUpdate {
     type Disk = DiskPhysExtent;
 
     fn decode(disk: &DiskPhysExtent) -> Result<Self, &'static str> {
         let flags = disk.flags.get();
         Ok(Self {
-            operation: operation(flags, 0, RefcountOperation::from_disk(flags))?,
+            kind: operation(flags, 0, RefcountUpdateKind::from_disk(flags))?,
             start: disk.startblock.get(),
-            len: disk.len.get(),
+            count: disk.len.get(),
         })
     }
 
     fn encode(&self) -> DiskPhysExtent {
         DiskPhysExtent {
             startblock: self.start.into(),
-            len: self.len.into(),
-            flags: self.operation.to_disk().into(),
+            len: self.count.into(),
+            flags: self.kind.to_disk().into(),
         }
     }
 }
 
-impl Change for BmapChange {
+impl Change for BmapUpdate {
     type Disk = DiskMapExtent;
 
     fn decode(disk: &DiskMapExtent) -> Result<Self, &'static str> {
         let flags = disk.flags.get();
         let known = BMAP_ATTR | BMAP_UNWRITTEN | BMAP_REALTIME;
         Ok(Self {
-            operation: operation(flags, known, BmapOperation::from_disk(flags))?,
-            owner: disk.owner.get(),
+            kind: operation(flags, known, BmapUpdateKind::from_disk(flags))?,
+            inode: InodeNumber(disk.owner.get()),
+            fork: match flags & BMAP_ATTR {
+                0 => WhichFork::Data,
+                _ => WhichFork::Attr,
+            },
+            offset: FileBlock(disk.startoff.get()),
             start: disk.startblock.get(),
-            offset: disk.startoff.get(),
-            len: disk.len.get(),
-            attr_fork: flags & BMAP_ATTR != 0,
+            count: disk.len.get(),
             unwritten: flags & BMAP_UNWRITTEN != 0,
             realtime: flags & BMAP_REALTIME != 0,
         })
     }
 
     fn encode(&self) -> DiskMapExtent {
-        let flags = self.operation.to_disk()
-            | flag(self.attr_fork, BMAP_ATTR)
+        let flags = self.kind.to_disk()
+            | flag(self.fork == WhichFork::Attr, BMAP_ATTR)
             | flag(self.unwritten, BMAP_UNWRITTEN)
             | flag(self.realtime, BMAP_REALTIME);
         DiskMapExtent {
-            owner: self.owner.into(),
+            owner: self.inode.0.into(),
             startblock: self.start.into(),
-            startoff: self.offset.into(),
-            len: self.len.into(),
+            startoff: self.offset.0.into(),
+            len: self.count.into(),
             flags: flags.into(),
         }
     }

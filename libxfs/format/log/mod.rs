@@ -12,9 +12,10 @@
 //!   a transaction starts and that it was committed.
 //! - [`item`] and [`regions`]: a transaction's regions make up items. Each item's first region says
 //!   what the item is and how many regions it has.
-//! - one file for each kind of item: [`buffer`], [`inode`], [`icreate`], [`dquot`], and of the redo
-//!   items [`extent`] (EFI, EFD), [`map`] (RUI, CUI, BUI), [`attr`] (ATTRI), [`exchange`] (XMI). [`root`] is how
-//!   the root of a tree lies in an inode's item.
+//! - one file for each kind of item: [`buffer`], whose changed parts [`chunks`] tells, [`inode`],
+//!   [`icreate`], [`dquot`], and of the redo items [`extent`] (EFI, EFD), [`map`] (RUI, CUI, BUI),
+//!   [`attr`] (ATTRI), [`exchange`] (XMI). [`root`] is how the root of a tree lies in an inode's
+//!   item.
 //!
 //! Record and operation headers are big-endian like the rest of the disk. What items hold is in the
 //! order of the machine that wrote the log, which a record's header tells; only a machine of the
@@ -25,6 +26,7 @@
 
 pub mod attr;
 pub mod buffer;
+pub mod chunks;
 pub mod dquot;
 pub mod exchange;
 pub mod extent;

@@ -19,7 +19,7 @@ use crate::libxfs::{
             buffer::{
                 BufferItem, Tag, FLAGS_QUOTA, FLAG_GROUP_QUOTA, FLAG_INODES, FLAG_USER_QUOTA,
             },
-            icreate::Icreate,
+            icreate::InodeCreate,
             item::ItemKind,
         },
         quota::{self, QuotaType},
@@ -50,7 +50,9 @@ fn kind_of(geo: &Geometry, tag: Tag, bytes: &[u8]) -> Option<Kind> {
         return (bytes.len() < geo.dir_block_size() as usize).then_some(Kind::Raw);
     }
     let (fits, kind) = match tag {
-        Tag::Unknown => return None,
+        // Pieces of a block that lie apart: the kernel's driver does not tell what they are of, and
+        // the checksum is in what was logged.
+        Tag::Unknown => return Some(Kind::Raw),
         Tag::UserQuota | Tag::ProjectQuota | Tag::GroupQuota => {
             (magic16 == quota::MAGIC, Kind::Dquots)
         }
@@ -246,7 +248,7 @@ impl<R: Replay> Recovery<'_, R> {
     }
 
     /// Makes new inodes, unless their blocks were freed again.
-    pub(super) fn icreate(&mut self, item: &Icreate) -> Result {
+    pub(super) fn icreate(&mut self, item: &InodeCreate) -> Result {
         const NAME: &str = ItemKind::Icreate.name();
 
         let lsn = self.lsn;

@@ -41,7 +41,7 @@ use crate::libxfs::{
         kind::Kind,
         log::{
             buffer::{BufferItem, FLAG_INODES},
-            icreate::Icreate,
+            icreate::InodeCreate,
             item::ItemKind,
             regions::Regions,
         },
@@ -236,7 +236,7 @@ impl<R: Replay> Recovery<'_, R> {
                 self.buffer(&item)
             }
             (ItemKind::Icreate, Turn::Buffers) => {
-                self.icreate(&Icreate::decode(&regions).map_err(corrupt)?)
+                self.icreate(&InodeCreate::decode(&regions).map_err(corrupt)?)
             }
             (ItemKind::Inode, Turn::Others) => self.inode(regions),
             (ItemKind::Dquot, Turn::Others) => self.dquot(regions),

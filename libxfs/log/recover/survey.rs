@@ -17,7 +17,7 @@ use crate::libxfs::{
         log::{
             buffer::BufferItem,
             dquot::{DquotItem, QuotaOff},
-            icreate::Icreate,
+            icreate::InodeCreate,
             inode::InodeItem,
             item::ItemKind,
             regions::Regions,
@@ -25,6 +25,7 @@ use crate::libxfs::{
         quota::QuotaType,
         units::DiskAddr,
     },
+    items::IntentId,
 };
 use kernel::alloc::{flags::GFP_KERNEL, KVVec};
 
@@ -41,7 +42,7 @@ struct Freed {
 #[derive(Clone, Copy)]
 struct Event {
     kind: ItemKind,
-    id: u64,
+    id: IntentId,
     /// Number of the item.
     order: u64,
     is_answer: bool,
@@ -111,7 +112,7 @@ impl Survey {
                 }
             }
             ItemKind::Inode => InodeItem::decode(regions).map(|_| ()).map_err(corrupt)?,
-            ItemKind::Icreate => Icreate::decode(&regions).map(|_| ()).map_err(corrupt)?,
+            ItemKind::Icreate => InodeCreate::decode(&regions).map(|_| ()).map_err(corrupt)?,
             ItemKind::Dquot => DquotItem::decode(regions).map(|_| ()).map_err(corrupt)?,
             ItemKind::QuotaOff => {
                 let off = QuotaOff::decode(&regions).map_err(corrupt)?;
@@ -126,7 +127,7 @@ impl Survey {
         Ok(())
     }
 
-    fn event(&mut self, kind: ItemKind, id: u64, is_answer: bool) -> Result {
+    fn event(&mut self, kind: ItemKind, id: IntentId, is_answer: bool) -> Result {
         let event = Event {
             kind,
             id,

@@ -12,9 +12,9 @@ use crate::{
             geometry::Geometry,
             kind::Kind,
             sb::{Counters, DiskSuperblock},
-            units::{AgNumber, DiskAddr, Lsn, BASIC_BLOCK_SIZE},
+            units::{AgNumber, DiskAddr, InodeNumber, Lsn, BASIC_BLOCK_SIZE},
         },
-        inode::{cluster_run, locate, Inode, Trust},
+        inode::{cluster_run, locate, Inode, Trust, WhichFork},
         items::{IntentId, Item, Work},
         journal::{Claim, CommitSequence, Journal, Shutdown},
         space::Group,
@@ -252,6 +252,20 @@ impl StoreMut for SyncJournal {
 impl Journal for SyncJournal {
     type Ticket = ();
     type Inode = Box<Inode>;
+
+    fn lock_inode(&self, number: InodeNumber) -> Result<Self::Inode> {
+        self.check()?;
+        let mut inode = Box::new(Inode::read(self, number, Trust::Trusted)?);
+        for which in [WhichFork::Data, WhichFork::Attr] {
+            inode.load_extents(self, which)?;
+        }
+        Ok(inode)
+    }
+
+    fn new_inode(&self, inode: Inode) -> Result<Self::Inode> {
+        self.check()?;
+        Ok(Box::new(inode))
+    }
 
     fn reserve(&self, _: LogReservation) -> Result {
         self.check()

@@ -13,32 +13,29 @@ use xfs_host::{
     image::ImageStore,
     libxfs::{
         format::{
+            btree::{Owner, RmapFlags},
             geometry::Geometry,
             log::{
                 attr::{AttrItem, AttrOperation, FILTER_PARENT},
-                buffer::{ChunkMap, Tag},
+                buffer::Tag,
+                chunks::ChunkMap,
                 dquot::{DquotItem, LOGGED_SIZE},
-                extent::FreedExtent,
-                icreate::Icreate,
                 inode::{Fields, InodeItem, LogInode, LogPlace},
-                item::ItemKind,
-                map::{BmapChange, BmapOperation, RmapChange, RmapOperation},
             },
             quota::QuotaType,
-            units::{AgBlock, AgNumber, DiskAddr, InodeNumber, Lsn},
+            units::{AgBlock, AgNumber, DiskAddr, FileBlock, InodeNumber, Lsn},
         },
-        log::{
-            device::LogArea,
-            head::Head,
-            intent::{Intent, Work},
-            items::Items,
-            writer::Writer,
+        inode::WhichFork,
+        items::{
+            AttrUpdate, BmapUpdate, BmapUpdateKind, ExtentFree, InodeCreate, IntentId, Item,
+            RmapUpdate, RmapUpdateKind, Work,
         },
-        store::Store,
+        log::{device::LogArea, head::Head, items::Items, writer::Writer},
+        store::{Device, Store},
     },
     log::MemoryLog,
 };
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::FromZeros;
 
 /// What `xfs_logprint` says of a log.
 fn print(image: &Image, geo: &Geometry, log: &MemoryLog, number: u32) -> String {
@@ -57,8 +54,8 @@ fn print(image: &Image, geo: &Geometry, log: &MemoryLog, number: u32) -> String 
     String::from_utf8_lossy(&print.stdout).into_owned()
 }
 
-fn vec<T>(values: impl IntoIterator<Item = T>) -> kernel::alloc::KVVec<T> {
-    let mut vec = kernel::alloc::KVVec::new();
+fn vec<T>(values: impl IntoIterator<Item = T>) -> kernel::alloc::KVec<T> {
+    let mut vec = kernel::alloc::KVec::new();
     for value in values {
         vec.push(value, kernel::alloc::flags::GFP_KERNEL).unwrap();
     }
@@ -69,8 +66,8 @@ fn vec<T>(values: impl IntoIterator<Item = T>) -> kernel::alloc::KVVec<T> {
 fn all(geo: &Geometry) -> (Items, Vec<&'static str>) {
     let mut items = Items::new();
     let mut map = ChunkMap::new();
-    map.mark(0, 128);
-    map.mark(1000, 1100);
+    map.add(0..128);
+    map.add(1000..1100);
     items
         .buffer((DiskAddr(0x18), 8), Tag::Btree, 0, &map, &[7; 4096])
         .unwrap();
@@ -98,10 +95,10 @@ fn all(geo: &Geometry) -> (Items, Vec<&'static str>) {
         })
         .unwrap();
     items
-        .icreate(&Icreate {
+        .icreate(&InodeCreate {
             ag: AgNumber(1),
             block: AgBlock(0x40),
-            count: 64,
+            inodes: 64,
             inode_size: geo.inode_size,
             blocks: 8,
             generation: 0x00c0_ffee,
@@ -116,48 +113,39 @@ fn all(geo: &Geometry) -> (Items, Vec<&'static str>) {
         })
         .unwrap();
     items.quota_off(&[QuotaType::User]).unwrap();
-    let intent = |kind, id, work| Intent {
-        kind,
-        id,
-        lsn: Lsn(0),
-        work,
+    let mut work = |id, work: Work| {
+        let id = IntentId(id);
+        let copy = work.try_clone().unwrap();
+        items.item(&Item::Intent(id, work)).unwrap();
+        items.item(&Item::Done(id, copy)).unwrap();
     };
-    let extents = [(16, 4), (32, 5)].map(|(start, len)| FreedExtent { start, len });
-    intent(ItemKind::Efi, 0x51, Work::Free(vec(extents)))
-        .format(&mut items)
-        .unwrap();
-    items.done(ItemKind::Efi, 0x51, &extents).unwrap();
-    let rmap = RmapChange {
-        operation: RmapOperation::Unmap,
-        owner: 131,
+    let extents = [(16, 4), (32, 5)].map(|(start, count)| ExtentFree::recovered(start, count));
+    work(0x51, Work::ExtentFree(Device::Data, vec(extents)));
+    let rmap = RmapUpdate {
+        kind: RmapUpdateKind::Unmap,
+        owner: Owner::Inode(InodeNumber(131)),
         start: 0x30,
-        offset: 2,
-        len: 6,
-        attr_fork: false,
-        bmbt: false,
-        unwritten: true,
+        offset: FileBlock(2),
+        count: 6,
+        flags: RmapFlags {
+            unwritten: true,
+            ..RmapFlags::default()
+        },
     };
-    intent(ItemKind::Rui, 0x52, Work::Rmap(vec([rmap])))
-        .format(&mut items)
-        .unwrap();
-    items.done(ItemKind::Rui, 0x52, &[]).unwrap();
-    let bmap = BmapChange {
-        operation: BmapOperation::Map,
-        owner: 131,
+    work(0x52, Work::RmapUpdate(Device::Data, vec([rmap])));
+    let bmap = BmapUpdate {
+        kind: BmapUpdateKind::Map,
+        inode: InodeNumber(131),
+        fork: WhichFork::Data,
+        offset: FileBlock(9),
         start: 0x31,
-        offset: 9,
-        len: 2,
-        attr_fork: false,
+        count: 2,
         unwritten: false,
         realtime: false,
     };
-    intent(ItemKind::Bui, 0x53, Work::Bmap(bmap))
-        .format(&mut items)
-        .unwrap();
-    items.done(ItemKind::Bui, 0x53, &[]).unwrap();
-    let mut attr = Items::new();
+    work(0x53, Work::BmapUpdate(bmap));
     let change = AttrItem {
-        id: 0x54,
+        id: 0,
         operation: AttrOperation::ParentSet,
         inode: 131,
         generation: 9,
@@ -167,12 +155,7 @@ fn all(geo: &Geometry) -> (Items, Vec<&'static str>) {
         value: &[0; 12],
         new_value: &[],
     };
-    attr.parts(change.encode().unwrap().as_bytes(), change.parts())
-        .unwrap();
-    intent(ItemKind::Attri, 0x54, Work::Attr(attr))
-        .format(&mut items)
-        .unwrap();
-    items.done(ItemKind::Attri, 0x54, &[]).unwrap();
+    work(0x54, Work::AttrUpdate(AttrUpdate::new(&change).unwrap()));
     let said = vec![
         "BUF:  #regs: 3   start blkno: 24 (0x18)  len: 8  bmap size: 1  flags: 0x2000",
         "BUF DATA",
@@ -222,7 +205,7 @@ fn xfs_logprint_reads_what_was_written() {
         // One that is cut in many places.
         let mut large = Items::new();
         let mut map = ChunkMap::new();
-        map.mark(0, 65536);
+        map.add(0..65536);
         for block in 0..12 {
             large
                 .buffer(

@@ -14,7 +14,8 @@ use xfs_host::{
         format::{
             geometry::Geometry,
             log::{
-                buffer::{BufferItem, ChunkMap, Tag},
+                buffer::{BufferItem, Tag},
+                chunks::ChunkMap,
                 item::ItemKind,
             },
             units::{DiskAddr, Lsn, BASIC_BLOCK_SIZE},
@@ -90,8 +91,8 @@ fn items(number: u32, bytes: usize) -> Items {
             word.copy_from_slice(&word_at.to_be_bytes());
         }
         let mut map = ChunkMap::new();
-        map.mark(0, 1);
-        map.mark(300, left.clamp(301, 3000));
+        map.add(0..1);
+        map.add(300..left.clamp(301, 3000));
         items
             .buffer((DiskAddr(at), 8), Tag::Btree, 0, &map, &buffer)
             .unwrap();

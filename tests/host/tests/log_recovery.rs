@@ -23,24 +23,23 @@ use xfs_host::{
             geometry::Geometry,
             inode::{Dinode, ForkFormat, RawInode},
             log::{
-                buffer::{ChunkMap, Tag, FLAG_INODES},
+                buffer::{Tag, FLAG_INODES},
+                chunks::ChunkMap,
                 dquot::{DquotItem, LOGGED_SIZE},
-                exchange::{Exchange, ExchangeFile, ExchangeFlags},
-                extent::FreedExtent,
-                icreate::Icreate,
                 inode::{Fields, InodeItem, LogInode, LogPlace},
-                item::ItemKind,
-                map::{RefcountChange, RefcountOperation},
                 root::Form,
             },
             quota::{self, DiskDquot, QuotaType},
             stamp,
-            units::{AgBlock, AgNumber, DiskAddr, InodeNumber, Lsn, BASIC_BLOCK_SIZE},
+            units::{AgBlock, AgNumber, DiskAddr, FileBlock, InodeNumber, Lsn, BASIC_BLOCK_SIZE},
+        },
+        items::{
+            Exchange, ExchangeFile, ExchangeFlags, ExtentFree, InodeCreate, IntentId, Item,
+            RefcountUpdate, RefcountUpdateKind, Work,
         },
         log::{
             device::LogArea,
             head::Head,
-            intent::{Intent, Work},
             items::Items,
             recover::{recover, Options, Recovered},
             writer::Writer,
@@ -228,7 +227,7 @@ fn put_stamp(geo: &Geometry, bytes: &mut [u8], lsn: Lsn) {
 
 fn whole(block: &Block) -> ChunkMap {
     let mut map = ChunkMap::new();
-    map.mark(0, block.bytes.len());
+    map.add(0..block.bytes.len());
     map
 }
 
@@ -599,10 +598,10 @@ fn new_inodes_and_unlinked_lists_are_put_in_place() {
     let mut subject = Subject::new("default");
     let geo = subject.geo.clone();
     let blocks = 64 / geo.inodes_per_block;
-    let icreate = Icreate {
+    let icreate = InodeCreate {
         ag: AgNumber(1),
         block: AgBlock(geo.ag_blocks / 2 / blocks * blocks),
-        count: 64,
+        inodes: 64,
         inode_size: geo.inode_size,
         blocks,
         generation: 0x1234_5678,
@@ -618,7 +617,7 @@ fn new_inodes_and_unlinked_lists_are_put_in_place() {
     let field = 2 * geo.inode_size as usize + 96;
     buffer[field..field + 4].copy_from_slice(&(first + 3).to_be_bytes());
     let mut map = ChunkMap::new();
-    map.mark(field, field + 4);
+    map.add(field..field + 4);
     {
         let mut writer = subject.writer();
         let mut items = Items::new();
@@ -712,50 +711,47 @@ fn quota_records_are_put_in_place_where_quota_is_on() {
     }
 }
 
-fn intents(geo: &Geometry) -> Vec<Intent> {
+fn one<T>(value: T) -> kernel::alloc::KVec<T> {
+    let mut vec = kernel::alloc::KVec::new();
+    vec.push(value, kernel::alloc::flags::GFP_KERNEL).unwrap();
+    vec
+}
+
+fn free(start: u64, count: u32) -> Work {
+    Work::ExtentFree(Device::Data, one(ExtentFree::recovered(start, count)))
+}
+
+fn intents(geo: &Geometry) -> Vec<(u64, Work)> {
     let start = u64::from(geo.ag_blocks) / 2;
-    let free = |len| {
-        let mut extents = kernel::alloc::KVVec::new();
-        let flags = kernel::alloc::flags::GFP_KERNEL;
-        extents.push(FreedExtent { start, len }, flags).unwrap();
-        Work::Free(extents)
-    };
-    let refcount = || {
-        let mut changes = kernel::alloc::KVVec::new();
-        let change = RefcountChange {
-            operation: RefcountOperation::Decrease,
-            start,
-            len: 3,
-        };
-        let flags = kernel::alloc::flags::GFP_KERNEL;
-        changes.push(change, flags).unwrap();
-        Work::Refcount(changes)
+    let refcount = RefcountUpdate {
+        kind: RefcountUpdateKind::Decrease,
+        start,
+        count: 3,
     };
     let file = |inode| ExchangeFile {
-        inode,
+        inode: InodeNumber(inode),
         generation: 7,
-        offset: 10,
+        offset: FileBlock(10),
         size: 1 << 20,
     };
     let root = geo.root_inode.0;
     let exchange = Exchange {
-        id: 4,
         files: [file(root), file(root + 1)],
         blocks: 20,
         flags: ExchangeFlags(ExchangeFlags::SET_SIZES),
     };
-    let intent = |kind, id, work| Intent {
-        kind,
-        id,
-        lsn: Lsn(0),
-        work,
-    };
     vec![
-        intent(ItemKind::Efi, 1, free(10)),
-        intent(ItemKind::Cui, 2, refcount()),
-        intent(ItemKind::Efi, 3, free(20)),
-        intent(ItemKind::Xmi, 4, Work::Exchange(exchange)),
+        (1, free(start, 10)),
+        (2, Work::RefcountUpdate(Device::Data, one(refcount))),
+        (3, free(start, 20)),
+        (4, Work::Exchange(exchange)),
     ]
+}
+
+/// Logs that work will be done.
+fn intend(items: &mut Items, (id, work): &(u64, Work)) {
+    let work = work.try_clone().unwrap();
+    items.item(&Item::Intent(IntentId(*id), work)).unwrap();
 }
 
 #[test]
@@ -766,34 +762,27 @@ fn intents_without_an_answer_are_handed_on_in_order() {
         let mut writer = subject.writer();
         let mut items = Items::new();
         for intent in &intents {
-            intent.format(&mut items).unwrap();
+            intend(&mut items, intent);
         }
         writer.checkpoint(&items).unwrap();
         items.clear();
-        let freed = FreedExtent { start: 1, len: 10 };
-        items.done(ItemKind::Efi, 1, &[freed]).unwrap();
+        items.item(&Item::Done(IntentId(1), free(1, 10))).unwrap();
         // An answer to another kind of the same name is none to this one.
-        items.done(ItemKind::Rui, 2, &[]).unwrap();
+        let other = Work::RmapUpdate(Device::Data, Default::default());
+        items.item(&Item::Done(IntentId(2), other)).unwrap();
         writer.checkpoint(&items).unwrap();
         // A name is used again.
         items.clear();
-        intents[0].format(&mut items).unwrap();
+        intend(&mut items, &intents[0]);
         writer.checkpoint(&items).unwrap();
     }
     let recovered = subject.recover().unwrap().unwrap();
-    let left: Vec<_> = recovered.intents.iter().map(|i| (i.kind, i.id)).collect();
-    assert_eq!(
-        left,
-        [
-            (ItemKind::Cui, 2),
-            (ItemKind::Efi, 3),
-            (ItemKind::Xmi, 4),
-            (ItemKind::Efi, 1)
-        ]
-    );
-    match &recovered.intents[1].work {
-        Work::Free(extents) => assert_eq!(extents[0].len, 20),
-        _ => panic!("another intent"),
+    let left: Vec<_> = recovered.intents.iter().collect();
+    let order = [1, 2, 3, 0];
+    assert_eq!(left.len(), order.len());
+    for (left, index) in left.into_iter().zip(order) {
+        let (id, work) = &intents[index];
+        assert_eq!((left.id, &left.work), (IntentId(*id), work));
     }
 }
 
@@ -801,14 +790,11 @@ fn intents_without_an_answer_are_handed_on_in_order() {
 fn an_intent_outside_the_device_is_refused() {
     let mut subject = Subject::new("default");
     let mut intents = intents(&subject.geo);
-    if let Work::Free(extents) = &mut intents[0].work {
-        extents[0].start = u64::from(subject.geo.ag_blocks) + 7;
-        extents[0].len = u32::MAX;
-    }
+    intents[0].1 = free(u64::from(subject.geo.ag_blocks) + 7, u32::MAX);
     {
         let mut writer = subject.writer();
         let mut items = Items::new();
-        intents[0].format(&mut items).unwrap();
+        intend(&mut items, &intents[0]);
         writer.checkpoint(&items).unwrap();
     }
     let corruption = corruption(subject.recover());
@@ -900,7 +886,7 @@ fn base(name: &str) -> Vec<Vec<Vec<u8>>> {
         put_inode(&mut items, inode);
     }
     for intent in intents(&subject.geo) {
-        intent.format(&mut items).unwrap();
+        intend(&mut items, &intent);
     }
     items
         .iter()

@@ -13,12 +13,13 @@ use xfs_host::{
         format::{
             ag::{agf::DiskAgf, agfl::DiskAgfl, AGFL_SECTOR, AGF_SECTOR},
             kind::Kind,
-            units::{AgNumber, DiskAddr},
+            log::chunks::{ChunkMap, CHUNK_SIZE},
+            units::{AgNumber, DiskAddr, FileBlock, InodeNumber},
         },
-        items::{ExtentFree, Item, Work},
+        items::{Exchange, ExchangeFile, ExchangeFlags, ExtentFree, Item, Work},
         journal::{Claim, Shutdown},
         store::{Device, Run, Store},
-        trans::{BlockState, DirtyChunks, LogReservation, Trans, CHUNK_SIZE},
+        trans::{BlockState, LogReservation, Trans},
     },
 };
 
@@ -32,6 +33,19 @@ const BLOCKS: Claim = Claim {
     blocks: 10,
     rt_extents: 0,
     emergency: false,
+};
+
+const FILE: ExchangeFile = ExchangeFile {
+    inode: InodeNumber(131),
+    generation: 1,
+    offset: FileBlock(0),
+    size: 0,
+};
+
+const EXCHANGE: Exchange = Exchange {
+    files: [FILE; 2],
+    blocks: 1,
+    flags: ExchangeFlags(0),
 };
 
 fn opened() -> (SyncJournal, Arc<ScratchDisk>) {
@@ -306,7 +320,7 @@ fn copies_go_within_a_block_and_between_two() {
     assert_eq!(trans.bytes(other)[4000..4003], [0, 1, 2]);
     assert_eq!(trans.bytes(one)[4000..4003], [0, 0, 0]);
     let dirty: Vec<_> = trans.block(other).unwrap().dirty().runs().collect();
-    assert_eq!(dirty.first(), Some(&(31..32)));
+    assert_eq!(dirty.first(), Some(&(31 * CHUNK_SIZE..32 * CHUNK_SIZE)));
     assert_eq!(dirty.len(), 1);
     for (from, range, to, at) in [
         (one, 4090..4100, other, 0),
@@ -330,7 +344,7 @@ fn items_reach_the_journal_in_order() {
     let id = trans
         .intend(Work::ExtentFree(Device::Data, extents))
         .unwrap();
-    let other = trans.intend(Work::BmapUpdate(Default::default())).unwrap();
+    let other = trans.intend(Work::Exchange(EXCHANGE)).unwrap();
     assert_ne!(id, other);
     trans
         .log(Item::Done(
@@ -353,7 +367,7 @@ fn dirty_chunks_are_those_that_hold_the_range() {
         (300, 300),
         (8064, 8320),
     ] {
-        let mut dirty = DirtyChunks::default();
+        let mut dirty = ChunkMap::new();
         dirty.add(start..end);
         for chunk in 0..512 {
             let touched =
@@ -363,8 +377,8 @@ fn dirty_chunks_are_those_that_hold_the_range() {
         let runs: Vec<_> = dirty.runs().collect();
         assert_eq!(runs.len(), usize::from(start < end));
         assert_eq!(
-            runs.iter().map(|run| run.len() as u32).sum::<u32>(),
-            dirty.count()
+            runs.iter().map(|run| run.len()).sum::<usize>(),
+            dirty.count() as usize * CHUNK_SIZE
         );
     }
 }
@@ -383,7 +397,7 @@ fn without_memory_nothing_is_committed() {
                     trans.change(agf, 0..8)?;
                 }
                 trans.fresh(Device::Data, a_block(&journal), Kind::Raw)?;
-                trans.intend(Work::BmapUpdate(Default::default()))?;
+                trans.intend(Work::Exchange(EXCHANGE))?;
                 trans.commit()
             })()
         };

@@ -19,6 +19,7 @@ use xfs_host::{
             btree::{Domain, RefcountKey},
             crc,
             geometry::Geometry,
+            log::item::ItemKind,
             sb::{DiskSuperblock, CRC_OFFSET},
             units::{AgBlock, AgNumber},
         },
@@ -115,8 +116,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     for intent in &recovered.intents {
         println!(
             "intent {} {:#x} of record {}:{}",
-            intent.kind.name(),
-            intent.id,
+            intent.work.kind().map_or("", ItemKind::name),
+            intent.id.0,
             intent.lsn.cycle(),
             intent.lsn.block()
         );
