@@ -46,6 +46,15 @@ pub trait Disk: Send + Sync {
     fn write(&self, _offset: u64, _bytes: &[u8]) -> io::Result<()> {
         Err(io::ErrorKind::PermissionDenied.into())
     }
+
+    /// Makes stable what was written.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file.
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A disk of zeroes.
@@ -83,6 +92,11 @@ impl ScratchDisk {
     /// The disk as it is now.
     pub fn snapshot(&self) -> Overlay {
         self.0.lock().unwrap().clone()
+    }
+
+    /// Takes back what was changed of the bytes from `offset`, whole sectors.
+    pub fn forget(&self, offset: u64, len: u64) {
+        self.0.lock().unwrap().forget(offset, len);
     }
 }
 
@@ -139,6 +153,10 @@ impl Disk for FileDisk {
         }
         self.file.write_all_at(bytes, offset)
     }
+
+    fn flush(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
 }
 
 /// Changes laid over another disk, which stays as it is.
@@ -176,6 +194,14 @@ impl Overlay {
             offset += len as u64;
         }
         Ok(())
+    }
+
+    /// Takes back what was changed of the bytes from `offset`, whole sectors.
+    pub fn forget(&mut self, offset: u64, len: u64) {
+        let sector_size = u64::from(BASIC_BLOCK_SIZE);
+        let mut rest = self.sectors.split_off(&(offset / sector_size));
+        self.sectors
+            .append(&mut rest.split_off(&((offset + len) / sector_size)));
     }
 
     /// The changed sectors: byte offset and new bytes.
@@ -268,6 +294,16 @@ impl Disks {
             at.0.checked_mul(BASIC_BLOCK_SIZE.into())
                 .ok_or(Error::Invalid)?;
         disk.write(offset, bytes).map_err(|_| Error::Io)
+    }
+
+    /// Makes stable what was written to a device.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a device that is not there, `Io` from the file.
+    pub fn flush(&self, device: Device) -> Result {
+        let disk = self.get(device).ok_or(Error::Invalid)?;
+        disk.flush().map_err(|_| Error::Io)
     }
 }
 
@@ -464,7 +500,7 @@ impl ImageStore {
     }
 
     /// Drops what the cache has of these runs.
-    fn forget(&self, device: Device, runs: &[Run]) {
+    pub fn forget(&self, device: Device, runs: &[Run]) {
         let overlap = |one: &Run, other: &Run| {
             one.at.0 < other.at.0 + u64::from(other.len)
                 && other.at.0 < one.at.0 + u64::from(one.len)

@@ -12,4 +12,6 @@ pub mod inode_image;
 pub mod journal;
 pub mod log;
 pub mod mutation;
+pub mod power;
+pub mod random;
 pub mod walk;

@@ -99,20 +99,30 @@ impl ReadLog for Disks {
     }
 }
 
-/// Blocks under recovery, in memory until they are written to the file behind `disk`.
+impl WriteLog for Disks {
+    fn write(&self, device: Device, at: DiskAddr, bytes: &[u8]) -> Result {
+        Disks::write(self, device, at, bytes)
+    }
+
+    fn flush(&self, device: Device) -> Result {
+        Disks::flush(self, device)
+    }
+}
+
+/// Blocks under recovery, in memory until they are written to `disk`.
 pub struct ImageReplay<'a> {
     kept: Overlay,
-    file: Option<&'a File>,
+    disk: Option<&'a dyn Disk>,
     /// Blocks that were written.
     pub written: u64,
 }
 
 impl<'a> ImageReplay<'a> {
-    /// Over that data device. Without a file to write to, what is written stays in memory.
-    pub fn new(data: Arc<dyn Disk>, file: Option<&'a File>) -> Self {
+    /// Over that data device. Without a disk to write to, what is written stays in memory.
+    pub fn new(data: Arc<dyn Disk>, disk: Option<&'a dyn Disk>) -> Self {
         Self {
             kept: Overlay::new(data),
-            file,
+            disk,
             written: 0,
         }
     }
@@ -165,8 +175,8 @@ impl Replay for ImageReplay<'_> {
     }
 
     fn write(&mut self, block: Held) -> Result {
-        if let Some(file) = self.file {
-            file.write_all_at(&block.bytes, block.offset)
+        if let Some(disk) = self.disk {
+            disk.write(block.offset, &block.bytes)
                 .map_err(|_| Error::Io)?;
         }
         self.written += 1;
@@ -174,8 +184,8 @@ impl Replay for ImageReplay<'_> {
     }
 
     fn finish(&mut self) -> Result {
-        match self.file {
-            Some(file) => file.sync_data().map_err(|_| Error::Io),
+        match self.disk {
+            Some(disk) => disk.flush().map_err(|_| Error::Io),
             None => Ok(()),
         }
     }

@@ -101,7 +101,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let geo = store.geometry();
     let file = open(&arguments.data)?;
     let log = FileLog(open(arguments.log.as_ref().unwrap_or(&arguments.data))?);
-    let mut blocks = ImageReplay::new(disks.data.clone(), Some(&file));
+    let disk = FileDisk::open_rw(&arguments.data)?;
+    let mut blocks = ImageReplay::new(disks.data.clone(), Some(&disk));
     let options = Options {
         quota: arguments.quota,
     };

@@ -5,7 +5,6 @@
 use crate::{
     batches,
     held::{journal, reopen, start, Held, Kept},
-    random::Random,
 };
 use kernel::alloc::faults::FailAfter;
 use xfs_host::{
@@ -19,6 +18,7 @@ use xfs_host::{
         items::RefcountUpdateKind::{self, AllocCow, Decrease, FreeCow, Increase},
         refcount::{Counts, Step, MAX_REFERENCES},
     },
+    random::Random,
 };
 
 /// The blocks that are counted.

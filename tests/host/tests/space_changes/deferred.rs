@@ -6,7 +6,6 @@
 use crate::{
     batches, counts,
     held::{journal, reopen},
-    random::Random,
     world::{
         content, format, inode, number, Content, World, BLOCKS, FILES, FILE_BLOCKS, FIRST, MAPPED,
     },
@@ -29,6 +28,7 @@ use xfs_host::{
         store::Device,
         trans::{LogReservation, Trans},
     },
+    random::Random,
 };
 
 /// What a chain begins with.

@@ -9,7 +9,6 @@ mod deferred;
 #[path = "../btree_changes/held.rs"]
 mod held;
 mod mappings;
-mod random;
 mod world;
 
 /// Batches of a test: many in a long run.

@@ -5,7 +5,6 @@
 use crate::{
     batches,
     held::{journal, reopen, start, Held, Kept},
-    random::Random,
 };
 use kernel::alloc::faults::FailAfter;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +19,7 @@ use xfs_host::{
         items::RmapUpdateKind,
         rmap::{Mappings, Sharing},
     },
+    random::Random,
 };
 
 /// The blocks that are mapped.
