@@ -5,8 +5,8 @@
 
 mod groups;
 mod harness;
-#[path = "../space_changes/random.rs"]
-mod random;
+
+use xfs_host::random;
 
 /// Steps of a test: many in a long run.
 fn steps(short: u32) -> u32 {
