@@ -103,6 +103,10 @@ pub trait Journal: StoreMut {
     /// `Shutdown`, `Io`.
     fn force(&self, sequence: CommitSequence) -> Result;
 
+    /// Whether that transaction is on stable storage. Once this says so,
+    /// [`space::stable`](super::space::stable) is called.
+    fn is_stable(&self, sequence: CommitSequence) -> bool;
+
     /// Shuts the file system down: nothing more is written.
     fn shut_down(&self, why: Shutdown);
 

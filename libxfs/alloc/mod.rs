@@ -6,6 +6,7 @@
 //! caller: reverse mappings, the superblock's counters ([`Trans::take_blocks`] and
 //! [`Trans::give_blocks`]), and before anything is taken, [`fill_list`].
 
+mod gaps;
 mod list;
 mod request;
 mod search;

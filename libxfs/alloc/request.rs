@@ -17,6 +17,9 @@ pub struct Request {
     pub multiple: u32,
     /// See `multiple`; less than that.
     pub remainder: u32,
+    /// Whether what will be written there bypasses the log, as the content of files does and long
+    /// values of attributes do. Then no block is taken that is [busy](crate::libxfs::space::Busy).
+    pub unlogged: bool,
 }
 
 impl Request {
@@ -28,6 +31,15 @@ impl Request {
             alignment: 1,
             multiple: 1,
             remainder: 0,
+            unlogged: false,
+        }
+    }
+
+    /// From `min` to `max` blocks, anywhere, to be written past the log.
+    pub const fn unlogged(min: u32, max: u32) -> Self {
+        Self {
+            unlogged: true,
+            ..Self::new(min, max)
         }
     }
 

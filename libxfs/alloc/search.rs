@@ -2,7 +2,7 @@
 
 //! Where to take an extent from: at a block, near one, or wherever it fits best.
 
-use super::{update::take, Request};
+use super::{gaps::Gaps, update::take, Request};
 use crate::libxfs::{
     ag::LockedAgf,
     error::{Error, Result},
@@ -38,10 +38,11 @@ pub fn exact<J: Journal>(
     let mut tree = agf.tree(trans);
     let whole = path.lookup_le(&mut tree, &BnoKey::at(start))?;
     path.reset(&mut tree);
-    let found = whole.and_then(|whole| {
-        let count = request.length(whole.end().distance_from(start)?)?;
-        Some((whole, FreeExtent { start, count }))
-    });
+    let gaps = Gaps::new(trans, agf, request);
+    let found = match whole {
+        Some(whole) => gaps.at(&whole, start)?.map(|part| (whole, part)),
+        None => None,
+    };
     settle(trans, agf, request, found)
 }
 
@@ -74,6 +75,7 @@ pub fn by_size<J: Journal>(
     agf: &LockedAgf,
     request: &Request,
 ) -> Result<Option<FreeExtent>> {
+    let gaps = Gaps::new(trans, agf, request);
     let mut path = agf.path::<Cnt>();
     let mut tree = agf.tree(trans);
     let key = CntKey {
@@ -83,7 +85,7 @@ pub fn by_size<J: Journal>(
     let mut found: Found = None;
     let mut whole = path.lookup_ge(&mut tree, &key)?;
     while let Some(extent) = whole {
-        keep_longer(&mut found, extent, request.first_of(&extent));
+        keep_longer(&mut found, extent, gaps.longest(&extent)?);
         if found.is_some_and(|(_, part)| Some(part.count) == request.length(request.max)) {
             break;
         }
@@ -97,7 +99,7 @@ pub fn by_size<J: Journal>(
             if extent.count < request.min || extent.count <= best {
                 break;
             }
-            keep_longer(&mut found, extent, request.first_of(&extent));
+            keep_longer(&mut found, extent, gaps.longest(&extent)?);
             whole = path.prev(&mut tree)?;
         }
     }
@@ -122,6 +124,7 @@ fn around<J: Journal>(
     request: &Request,
 ) -> Result<Found> {
     let all = request.length(request.max);
+    let gaps = Gaps::new(trans, agf, request);
     let mut left = agf.path::<Bno>();
     let mut right = agf.path::<Bno>();
     let mut tree = agf.tree(trans);
@@ -136,7 +139,7 @@ fn around<J: Journal>(
             break;
         }
         for extent in [before, behind].into_iter().flatten() {
-            let part = request.nearest_of(&extent, target);
+            let part = gaps.nearest(&extent, target)?;
             let Some(part) = part.filter(|part| Some(part.count) == all) else {
                 continue;
             };
@@ -178,6 +181,12 @@ fn settle<J: Journal>(
     let Some((whole, part)) = found else {
         return Ok(None);
     };
+    if !request.unlogged {
+        trans.journal().with_group(agf.ag, |group| {
+            group.busy.reserve()?;
+            group.busy.reuse(&part)
+        })??;
+    }
     take(trans, agf, &whole, &part)?;
     Ok(Some(part))
 }

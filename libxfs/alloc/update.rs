@@ -128,7 +128,7 @@ pub(super) fn take<J: Journal>(
 }
 
 /// Frees `count` blocks from `start` on: they become free space, joined with what is free beside
-/// them.
+/// them, and busy until the transaction is on stable storage.
 ///
 /// # Errors
 ///
@@ -145,6 +145,8 @@ pub fn free<J: Journal>(
         return Err(Error::Invalid);
     }
     let blocks = i32::try_from(count).map_err(|_| Error::Invalid)?;
+    let journal = trans.journal();
+    journal.with_group(agf.ag, |group| group.busy.reserve())??;
 
     let mut path = agf.path::<Bno>();
     let mut tree = agf.tree(trans);
@@ -186,5 +188,6 @@ pub fn free<J: Journal>(
         change.remove(trans, agf, extent)?;
     }
     change.insert(trans, agf, &joined)?;
-    change.finish(trans, agf, blocks)
+    change.finish(trans, agf, blocks)?;
+    journal.with_group(agf.ag, |group| group.busy.add(freed))?
 }

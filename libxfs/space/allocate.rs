@@ -17,7 +17,7 @@ use crate::libxfs::{
         geometry::Geometry,
         units::{AgBlock, AgNumber},
     },
-    journal::Journal,
+    journal::{CommitSequence, Journal},
     trans::Trans,
 };
 
@@ -57,21 +57,17 @@ pub fn allocate<J: Journal>(
         wanted,
         home,
         block,
+        busy: None,
     };
-    match wanted.place {
-        Place::Exact | Place::InGroup => search.group(home, Patience::Wait),
-        Place::Near | Place::Anywhere => {
-            let groups = (home.0..geo.ag_count).chain(0..home.0).map(AgNumber);
-            for patience in [Patience::Try, Patience::Wait] {
-                for ag in groups.clone() {
-                    if let Some(extent) = search.group(ag, patience)? {
-                        return Ok(Some(extent));
-                    }
-                }
-            }
-            Ok(None)
-        }
+    if let Some(extent) = search.groups()? {
+        return Ok(Some(extent));
     }
+    let Some(sequence) = search.busy else {
+        return Ok(None);
+    };
+    // What is free was freed a moment ago.
+    search.trans.journal().force(sequence)?;
+    search.groups()
 }
 
 /// A search for an extent.
@@ -83,9 +79,28 @@ struct Search<'s, 't, 'd, J: Journal> {
     home: AgNumber,
     /// The target in its group.
     block: AgBlock,
+    /// The last commit that blocks wait for which were passed over.
+    busy: Option<CommitSequence>,
 }
 
 impl<J: Journal> Search<'_, '_, '_, J> {
+    /// Looks into all groups that may serve.
+    fn groups(&mut self) -> Result<Option<Extent>> {
+        let home = self.home.0;
+        if matches!(self.wanted.place, Place::Exact | Place::InGroup) {
+            return self.group(self.home, Patience::Wait);
+        }
+        let groups = (home..self.trans.geometry().ag_count).chain(0..home);
+        for patience in [Patience::Try, Patience::Wait] {
+            for ag in groups.clone() {
+                if let Some(extent) = self.group(AgNumber(ag), patience)? {
+                    return Ok(Some(extent));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Looks into one group. One that has nothing, and was not changed, is unlocked again.
     fn group(&mut self, ag: AgNumber, patience: Patience) -> Result<Option<Extent>> {
         let in_order = LockedAgf::highest(self.trans).is_none_or(|highest| ag >= highest);
@@ -118,6 +133,12 @@ impl<J: Journal> Search<'_, '_, '_, J> {
             Place::Near | Place::Anywhere => by_size(trans, agf, &request)?,
         };
         let Some(taken) = taken else {
+            if request.unlogged {
+                let busy = trans
+                    .journal()
+                    .with_group(agf.ag, |group| group.busy.last())?;
+                self.busy = self.busy.max(busy);
+            }
             return Ok(None);
         };
         own(trans, agf, &taken, self.wanted.owner)?;

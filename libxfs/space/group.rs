@@ -2,12 +2,16 @@
 
 //! What memory knows of a group and the disk does not.
 
+use super::busy::Busy;
+
 /// What is known of a group while the file system is mounted. The journal keeps one for each group;
 /// see [`Journal::with_group`](crate::libxfs::journal::Journal::with_group).
 ///
 /// It is changed by who holds the group's header (AGF), and read by anybody.
 #[derive(Debug, Default)]
 pub struct Group {
+    /// Blocks that are free, and must not be written past the log yet.
+    pub busy: Busy,
     /// Blocks for the reference-count tree and the free-inode tree.
     pub metadata: Reservation,
     /// Blocks for the reverse-mapping tree. They come from the group's list and are counted as free,

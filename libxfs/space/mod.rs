@@ -25,6 +25,7 @@
 //! ```
 
 mod allocate;
+mod busy;
 mod free;
 mod group;
 mod prepare;
@@ -34,6 +35,7 @@ mod wanted;
 
 pub use super::items::{BlockOwner, Reserve};
 pub use allocate::allocate;
+pub use busy::{stable, Busy};
 pub use free::free;
 pub use group::{Group, Reservation};
 pub use refcount::RefcountTree;

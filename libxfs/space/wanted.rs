@@ -49,7 +49,8 @@ impl Wanted {
         }
     }
 
-    /// An extent whose reverse mapping is for the caller to defer.
+    /// An extent whose reverse mapping is for the caller to defer. What is written past the log asks
+    /// for that in its [`Request`].
     pub const fn data(target: FsBlock, place: Place, request: Request) -> Self {
         Self {
             request,

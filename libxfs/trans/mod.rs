@@ -583,15 +583,37 @@ impl<'a, J: Journal> Trans<'a, J> {
                     items: &mut self.items,
                 },
             );
-            sequence = Some(committed.inspect_err(|_| {
+            let committed = committed.inspect_err(|_| {
                 self.journal.shut_down(Shutdown::Commit);
-            })?);
+            })?;
+            self.freed_with(committed)?;
+            sequence = Some(committed);
         }
         self.journal.settle(&self.space.roll());
         self.blocks.settle();
         self.inodes.settle();
         self.items.clear();
         Ok(sequence)
+    }
+
+    /// Tells the groups that it holds under which number it was committed: what it freed there is busy
+    /// until that is on stable storage.
+    fn freed_with(&mut self, sequence: CommitSequence) -> Result {
+        let (journal, geo) = (self.journal, self.journal.geometry());
+        for block in self.blocks.iter() {
+            if block.device() != Device::Data || block.kind() != Kind::Agf {
+                continue;
+            }
+            let (ag, _) = geo.split_addr(block.address()).ok_or(Error::Invalid)?;
+            journal.with_group(ag, |group| {
+                group.busy.commit(sequence);
+                // It may have become stable before the group knew that it waits for that.
+                if journal.is_stable(sequence) {
+                    group.busy.settle(sequence);
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// Commits it; its blocks and inodes are unlocked. Returns its number, or none when nothing was

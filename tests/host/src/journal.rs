@@ -17,7 +17,7 @@ use crate::{
         inode::{cluster_run, locate, Inode, Trust, WhichFork},
         items::{IntentId, Item, Work},
         journal::{Claim, CommitSequence, Journal, Shutdown},
-        space::Group,
+        space::{self, Group},
         store::{Device, Run, Store, StoreMut},
         trans::{BlockState, Changes, CounterDeltas, LogReservation},
     },
@@ -47,6 +47,9 @@ pub struct SyncJournal {
     shutdown: Cell<Option<Shutdown>>,
     inodes_in_memory: Cell<bool>,
     groups: RefCell<Vec<Group>>,
+    /// The last commit that counts as stable, where not all do.
+    stable: Cell<u64>,
+    forces: Cell<u64>,
 }
 
 impl SyncJournal {
@@ -64,6 +67,8 @@ impl SyncJournal {
             old: Cell::new(u64::MAX),
             shutdown: Cell::new(None),
             inodes_in_memory: Cell::new(false),
+            stable: Cell::new(u64::MAX),
+            forces: Cell::new(0),
         }
     }
 
@@ -115,6 +120,16 @@ impl SyncJournal {
     /// Has intents be old when so many commits were made after theirs.
     pub fn set_old_after(&self, commits: u64) {
         self.old.set(commits);
+    }
+
+    /// From now on commits count as stable when they were [forced](Journal::force), and not before.
+    pub fn settle_when_forced(&self) {
+        self.stable.set(self.commits.get());
+    }
+
+    /// How often it was forced.
+    pub fn forces(&self) -> u64 {
+        self.forces.get()
     }
 
     /// The intents without a done item that were committed, in the order of the log.
@@ -314,8 +329,16 @@ impl Journal for SyncJournal {
         Ok(CommitSequence(self.commits.get()))
     }
 
-    fn force(&self, _: CommitSequence) -> Result {
-        self.check()
+    fn force(&self, sequence: CommitSequence) -> Result {
+        self.check()?;
+        self.forces.set(self.forces.get() + 1);
+        self.stable.set(self.stable.get().max(sequence.0));
+        space::stable(self, sequence);
+        Ok(())
+    }
+
+    fn is_stable(&self, sequence: CommitSequence) -> bool {
+        sequence.0 <= self.stable.get()
     }
 
     fn shut_down(&self, why: Shutdown) {

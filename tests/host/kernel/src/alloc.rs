@@ -105,6 +105,11 @@ impl<T> Vec<T> {
         self.0.truncate(n);
     }
 
+    /// Keeps the elements for which `wanted` says so.
+    pub fn retain(&mut self, wanted: impl FnMut(&mut T) -> bool) {
+        self.0.retain_mut(wanted);
+    }
+
     /// All elements.
     pub fn as_slice(&self) -> &[T] {
         &self.0

@@ -3,6 +3,7 @@
 //! The whole file system's allocator on real images: random work over all groups, with owners,
 //! reference counts and deferred work, after which `libxfs/check` and `xfs_repair -n` find nothing.
 
+mod busy;
 mod groups;
 mod harness;
 
