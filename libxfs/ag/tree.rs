@@ -23,7 +23,7 @@ pub trait ListedTree: Tree<Pointer = AgBlock, Scope = AgNumber> {
     fn root(agf: &DiskAgf) -> (AgBlock, u32);
     /// Notes root and levels.
     fn set_root(agf: &mut DiskAgf, root: AgBlock, levels: u32);
-    /// The header's count of the tree's blocks, if it has one.
+    /// The header's count of the tree's blocks, if it has one. Such a tree has blocks set aside.
     fn count(agf: &mut DiskAgf) -> Option<&mut U32>;
 }
 
@@ -101,8 +101,16 @@ impl Listed {
         })?;
         if !counted {
             trans.count_alloc_tree_blocks(n.into());
+            return Ok(());
         }
-        Ok(())
+        trans.journal().with_group(self.0.ag, |group| {
+            let blocks = n.unsigned_abs();
+            if n > 0 {
+                group.rmap.take(blocks);
+            } else {
+                group.rmap.give(blocks);
+            }
+        })
     }
 }
 

@@ -220,6 +220,30 @@ impl<'a, S: Store, T: Tree> Cursor<'a, S, T> {
         self.path.prev(&mut self.blocks)
     }
 
+    /// Blocks of the tree, a root in a fork left out. It takes a walk over all records.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading and of corruption; `Interrupted` when the store says so.
+    pub fn count_blocks(&mut self) -> Result<u32> {
+        let mut last: [Option<T::Pointer>; MAX_LEVELS] = [None; MAX_LEVELS];
+        let mut blocks = 0u32;
+        let mut record = self.seek_first()?;
+        // One without records has a root all the same.
+        let empty = u32::from(record.is_none() && !self.path.in_fork);
+        while record.is_some() {
+            for (level, last) in last.iter_mut().enumerate().take(self.levels) {
+                let here = self.path.pointer(level);
+                if here != *last {
+                    blocks = blocks.saturating_add(1);
+                    *last = here;
+                }
+            }
+            record = self.next()?;
+        }
+        Ok(blocks.saturating_add(empty))
+    }
+
     /// All records that touch the keys from `low` to `high`, both included.
     pub fn range<'c>(&'c mut self, low: T::Key, high: T::Key) -> Range<'c, 'a, S, T> {
         Range {

@@ -154,15 +154,16 @@ impl<J: Journal> Search<'_, '_, '_, J> {
     /// where it cannot.
     fn within(&self, agf: &LockedAgf) -> Result<Option<Request>> {
         let trans = &*self.trans;
+        let wanted = self.wanted;
         let (kept, own) = trans.journal().with_group(agf.ag, |group| {
             let (metadata, rmap) = (group.metadata.left, group.rmap.left);
-            match self.wanted.reserve {
+            match group.serving(wanted.reserve, wanted.owner) {
                 Reserve::Metadata => (rmap, metadata),
                 Reserve::None | Reserve::Agfl => (metadata.saturating_add(rmap), 0),
             }
         })?;
         let claimed = trans.claimed().blocks.saturating_add(own.into());
-        let claimed = match self.wanted.reserve {
+        let claimed = match wanted.reserve {
             Reserve::Agfl => u32::MAX,
             Reserve::None | Reserve::Metadata => u32::try_from(claimed).unwrap_or(u32::MAX),
         };
@@ -178,14 +179,14 @@ impl<J: Journal> Search<'_, '_, '_, J> {
 
     /// Takes the blocks from where they are counted.
     fn count(&mut self, agf: &LockedAgf, taken: &FreeExtent) -> Result {
-        let claimed = match self.wanted.reserve {
-            Reserve::None => taken.count,
-            Reserve::Agfl => 0,
-            Reserve::Metadata => self
-                .trans
-                .journal()
-                .with_group(agf.ag, |group| group.metadata.take(taken.count))?,
-        };
+        let wanted = self.wanted;
+        let claimed = self.trans.journal().with_group(agf.ag, |group| {
+            match group.serving(wanted.reserve, wanted.owner) {
+                Reserve::None => taken.count,
+                Reserve::Agfl => 0,
+                Reserve::Metadata => group.metadata.take(taken.count),
+            }
+        })?;
         self.trans.take_blocks(claimed.into())
     }
 }

@@ -46,13 +46,13 @@ pub fn free<J: Journal>(
     let extent = FreeExtent { start, count };
     disown(trans, &agf, &extent, owner)?;
     alloc::free(trans, &agf, start, count)?;
-    let free = match reserve {
-        Reserve::None => count,
-        Reserve::Agfl => 0,
-        Reserve::Metadata => trans
-            .journal()
-            .with_group(ag, |group| group.metadata.give(count))?,
-    };
+    let free = trans
+        .journal()
+        .with_group(ag, |group| match group.serving(reserve, owner) {
+            Reserve::None => count,
+            Reserve::Agfl => 0,
+            Reserve::Metadata => group.metadata.give(count),
+        })?;
     trans.give_blocks(free.into());
     Ok(())
 }

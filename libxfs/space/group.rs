@@ -2,7 +2,8 @@
 
 //! What memory knows of a group and the disk does not.
 
-use super::busy::Busy;
+use super::{BlockOwner, Busy, Reservation, Reserve};
+use crate::libxfs::format::btree::Owner;
 
 /// What is known of a group while the file system is mounted. The journal keeps one for each group;
 /// see [`Journal::with_group`](crate::libxfs::journal::Journal::with_group).
@@ -17,32 +18,16 @@ pub struct Group {
     /// Blocks for the reverse-mapping tree. They come from the group's list and are counted as free,
     /// used or not.
     pub rmap: Reservation,
+    /// Whether nothing could be kept for the free-inode tree, which takes what is claimed then.
+    pub(super) free_inodes_unreserved: bool,
 }
 
-/// Blocks of a group that are kept for trees which must be able to grow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reservation {
-    /// Blocks that the trees may have in all.
-    pub asked: u32,
-    /// Blocks of these that they do not have yet.
-    pub left: u32,
-    /// Blocks that were taken from the free counter for it.
-    pub hidden: u32,
-}
-
-impl Reservation {
-    /// Takes up to `n` blocks from it. Returns how many more are needed.
-    pub fn take(&mut self, n: u32) -> u32 {
-        let taken = n.min(self.left);
-        self.left = self.left.saturating_sub(taken);
-        n.saturating_sub(taken)
-    }
-
-    /// Gives back up to `n` blocks, as far as the trees had more than is left. Returns how many are
-    /// too much.
-    pub fn give(&mut self, n: u32) -> u32 {
-        let given = n.min(self.asked.saturating_sub(self.left));
-        self.left = self.left.saturating_add(given);
-        n.saturating_sub(given)
+impl Group {
+    /// Where blocks of that owner come from, if they are to come from `reserve`.
+    pub(super) fn serving(&self, reserve: Reserve, owner: BlockOwner) -> Reserve {
+        if self.free_inodes_unreserved && owner.owner == Owner::InodeTrees {
+            return Reserve::None;
+        }
+        reserve
     }
 }

@@ -29,6 +29,18 @@ pub(super) fn for_records<T: Tree>(geo: &Geometry, records: u64, root: u64) -> u
     levels
 }
 
+/// Blocks of a tree of `records` records with its root in a block, when each block is half full.
+pub fn blocks_for_records<T: Tree>(geo: &Geometry, records: u64) -> u64 {
+    let (leaf, node) = least::<T>(geo);
+    let mut level = div_up(records, leaf).unwrap_or(records);
+    let mut blocks = level;
+    while level > 1 {
+        level = div_up(level, node).unwrap_or(1);
+        blocks = blocks.saturating_add(level);
+    }
+    blocks
+}
+
 /// Levels of the highest tree that `space` blocks can hold.
 pub(super) fn for_space<T: Tree>(geo: &Geometry, space: u64) -> u8 {
     let (_, node) = least::<T>(geo);

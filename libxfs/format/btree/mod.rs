@@ -24,6 +24,7 @@ mod verify;
 pub use alloc::{Bno, BnoKey, Cnt, CntKey, FreeExtent};
 pub use bmap::{Bmap, BmapRecord, Fork};
 pub use header::{Header, LongHeader, Pointer, ShortHeader, Side, COUNT_OFFSET};
+pub use height::blocks_for_records;
 pub use inode::{Fino, Ino, InodeChunk, INODES_PER_CHUNK, INODES_PER_HOLE_BIT};
 pub use node::{Node, ROOT_COUNT_OFFSET, ROOT_HEADER_SIZE};
 pub use refcount::{Domain, Refcount, RefcountKey, RefcountRecord, RtRefcount};

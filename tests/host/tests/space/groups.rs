@@ -22,7 +22,7 @@ use xfs_host::{
 };
 
 /// Small blocks and groups, so that trees grow and groups fill up.
-static SMALL_GROUPS: Shape = Shape {
+pub static SMALL_GROUPS: Shape = Shape {
     name: "small-groups",
     args: &["-b", "size=1024", "-d", "agcount=40"],
     log: true,

@@ -49,6 +49,7 @@ impl World {
         let disk = Arc::new(ScratchDisk::new(image.disks().data));
         let journal = SyncJournal::open(Self::disks(&image, &disk)).unwrap();
         let log = LogReservations::new(journal.geometry()).unwrap();
+        assert!(space::reserve(&journal).unwrap());
         Self {
             journal,
             disk,
@@ -193,7 +194,10 @@ impl World {
 
     /// That the file system is whole.
     pub fn check(&self) {
+        assert_eq!(self.journal.shutdown(), None);
+        space::release(&self.journal);
         self.journal.unmount().unwrap();
+        assert!(space::reserve(&self.journal).unwrap());
         let store = ImageStore::open(Self::disks(&self.image, &self.disk)).unwrap();
         let mut found = Vec::new();
         check::check(&store, &mut |finding| {
