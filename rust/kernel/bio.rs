@@ -19,6 +19,8 @@ pub enum Purpose {
     Ahead,
     /// A write. Making the request sleeps where it must, and does not fail.
     Write(Durability),
+    /// A write of the log, which others wait for: it is not held back behind other writes.
+    Log(Durability),
 }
 
 /// What is on stable storage, and not in a cache of the device alone, when a write has ended.
@@ -28,6 +30,9 @@ pub enum Durability {
     Cached,
     /// What the request wrote (FUA).
     Stable,
+    /// All that was written by requests which had ended when this one was sent, from before this
+    /// one is begun (a flush).
+    Flushed,
     /// All that was written by requests which had ended when this one was sent, and from before
     /// this one is begun; then what it wrote (a flush, and FUA).
     Ordered,
@@ -40,16 +45,33 @@ impl Purpose {
         match self {
             Self::Needed => read,
             Self::Ahead => read | bindings::REQ_RAHEAD,
-            Self::Write(Durability::Cached) => write,
-            Self::Write(Durability::Stable) => write | bindings::REQ_FUA,
-            Self::Write(Durability::Ordered) => write | bindings::REQ_PREFLUSH | bindings::REQ_FUA,
+            Self::Write(durability) => write | durability.flags(),
+            Self::Log(durability) => {
+                write | bindings::REQ_SYNC | bindings::REQ_IDLE | durability.flags()
+            }
         }
     }
 
     fn flags(self) -> bindings::gfp_t {
         match self {
             Self::Ahead => bindings::GFP_READ_AHEAD,
-            Self::Needed | Self::Write(_) => bindings::GFP_NOFS,
+            Self::Needed | Self::Write(_) | Self::Log(_) => bindings::GFP_NOFS,
+        }
+    }
+}
+
+impl Durability {
+    /// Whether what was written before is to be stable first.
+    pub fn flushes(self) -> bool {
+        matches!(self, Self::Flushed | Self::Ordered)
+    }
+
+    fn flags(self) -> bindings::blk_opf_t {
+        match self {
+            Self::Cached => 0,
+            Self::Stable => bindings::REQ_FUA,
+            Self::Flushed => bindings::REQ_PREFLUSH,
+            Self::Ordered => bindings::REQ_PREFLUSH | bindings::REQ_FUA,
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod plug;
 pub mod ratelimit;
 pub mod rwsem;
 pub mod share_lock;
+pub mod stack;
 pub mod stat;
 pub mod symlink;
 pub mod user;

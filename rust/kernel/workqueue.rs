@@ -8,7 +8,11 @@ use crate::rust::bindings;
 use core::ptr::NonNull;
 use kernel::{
     prelude::*,
-    str::CStr, //
+    str::CStr,
+    workqueue::{
+        DelayedWork,
+        Queue, //
+    }, //
 };
 
 /// A work queue. Dropping it waits for all that was queued.
@@ -33,6 +37,18 @@ impl WorkQueue {
         NonNull::new(raw).map(Self).ok_or(ENOMEM)
     }
 
+    /// The queue for the kernel crate's own items.
+    pub fn as_queue(&self) -> &Queue {
+        // SAFETY: Alive for as long as `self` is.
+        unsafe { Queue::from_raw(self.0.as_ptr()) }
+    }
+
+    /// Waits until all that was queued when this was called has run.
+    pub fn flush(&self) {
+        // SAFETY: Alive.
+        unsafe { bindings::__flush_workqueue(self.0.as_ptr()) };
+    }
+
     /// Queues an item.
     ///
     /// # Safety
@@ -55,4 +71,10 @@ impl Drop for WorkQueue {
         // SAFETY: Alive until here, and no longer used. Drains it first.
         unsafe { bindings::destroy_workqueue(self.0.as_ptr()) };
     }
+}
+
+/// Has a delayed item that waits for its time run now, and waits until it has.
+pub fn flush_delayed<T, const ID: u64>(work: &DelayedWork<T, ID>) {
+    // SAFETY: The item is alive; it is a `struct delayed_work`, whose work comes first.
+    unsafe { bindings::flush_delayed_work(DelayedWork::raw_as_work(work).cast()) };
 }
