@@ -68,6 +68,18 @@ impl RecordBuffer {
         })
     }
 
+    /// Takes it away, to be written or given back. What is left has no memory, and takes nothing.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        let hollow = Self {
+            layout: self.layout,
+            bytes: KVVec::new(),
+            used: 0,
+            operations: 0,
+        };
+        core::mem::replace(self, hollow)
+    }
+
     /// Whether it has no operations.
     pub fn is_empty(&self) -> bool {
         self.operations == 0
@@ -149,6 +161,12 @@ impl RecordBuffer {
         Ok(record)
     }
 
+    /// The memory of the record, as it was last [sealed](Self::seal). What lies behind the record has
+    /// no meaning.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Takes all operations away.
     pub fn clear(&mut self) {
         self.used = 0;
@@ -176,7 +194,16 @@ impl<'a, F: FnMut(&mut RecordBuffer) -> Result> Packer<'a, F> {
     ///
     /// Those of `full`.
     pub fn checkpoint(&mut self, items: &Items) -> Result {
-        let regions = items.regions();
+        self.start(items.region_count())?;
+        self.items(items)
+    }
+
+    /// Starts a checkpoint of so many regions, which [follow](Self::items).
+    ///
+    /// # Errors
+    ///
+    /// Those of `full`.
+    pub fn start(&mut self, regions: usize) -> Result {
         // So that a transaction starts where its header is.
         let start = OP_HEADER_SIZE.saturating_mul(2);
         self.make_room(start)?;
@@ -185,12 +212,18 @@ impl<'a, F: FnMut(&mut RecordBuffer) -> Result> Packer<'a, F> {
             magic: TRANSACTION_MAGIC.into(),
             kind: TRANSACTION_CHECKPOINT.into(),
             tid: self.tid.into(),
-            num_items: u32::try_from(regions.len())
-                .map_err(|_| Error::Range)?
-                .into(),
+            num_items: u32::try_from(regions).map_err(|_| Error::Range)?.into(),
         };
-        self.region(header.as_bytes())?;
-        for region in regions.iter() {
+        self.region(header.as_bytes())
+    }
+
+    /// Writes items of a checkpoint that was started.
+    ///
+    /// # Errors
+    ///
+    /// Those of `full`.
+    pub fn items(&mut self, items: &Items) -> Result {
+        for region in items.regions().iter() {
             self.region(region)?;
         }
         Ok(())

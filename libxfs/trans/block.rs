@@ -122,6 +122,11 @@ impl<L: DerefMut<Target = [u8]>> HeldBlock<L> {
         &mut self.locked
     }
 
+    /// What the store locked, where it lies, and its changed chunks.
+    pub fn parts(&mut self) -> (&mut L, &[Run], &ChunkMap) {
+        (&mut self.locked, self.runs.as_slice(), &self.dirty)
+    }
+
     fn len_in_basic_blocks(runs: &[Run]) -> u64 {
         runs.iter()
             .fold(0u64, |sum, run| sum.saturating_add(u64::from(run.len)))

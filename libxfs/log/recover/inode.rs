@@ -74,6 +74,26 @@ impl<R: Replay> Recovery<'_, R> {
     }
 }
 
+/// Puts an inode, as an item of the log has it in `regions`, into its cluster's bytes, with the LSN
+/// of its last change: what replaying it would do, and what writing it back does. The pointer of a
+/// list of unlinked inodes stays as it is there.
+///
+/// # Errors
+///
+/// `Corrupt` for an item that makes no sense, or does not lie in the cluster.
+pub fn apply(geo: &Geometry, regions: Regions<'_>, lsn: Lsn, cluster: &mut [u8]) -> Result {
+    let corrupt = |fault| Error::log(fault, lsn);
+    let item = InodeItem::decode(regions).map_err(corrupt)?;
+    check_place(geo, &item).map_err(corrupt)?;
+    let bytes = cluster
+        .get_mut(item.place.offset as usize..)
+        .and_then(|rest| rest.get_mut(..geo.inode_size as usize))
+        .ok_or(corrupt(Fault::corrupt(NAME, "ilf_boffset")))?;
+    put(&item, lsn, bytes).map_err(corrupt)?;
+    inode::seal(bytes);
+    Ok(())
+}
+
 /// Holds the place that an item names to that of its inode.
 fn check_place(geo: &Geometry, item: &InodeItem<'_>) -> core::result::Result<(), Fault> {
     let place = item.place;

@@ -24,6 +24,8 @@ mod quota;
 mod sort;
 mod survey;
 
+pub use inode::apply as apply_inode;
+
 use self::survey::Survey;
 use super::{
     device::ReadLog,
