@@ -21,20 +21,33 @@ use crate::{
 use core::fmt;
 use kernel::{
     bindings::ENODEV,
+    new_spinlock,
     prelude::*,
     sync::{
         atomic::{
             Atomic,
             Relaxed, //
         },
-        Arc, //
+        Arc,
+        SpinLock, //
     },
 };
+
+/// Who has to know at once what becomes of the file system: the log.
+pub(crate) trait Keeper: Send + Sync {
+    /// The file system was shut down. May sleep, but not wait for anything that takes blocks.
+    fn shut_down(self: Arc<Self>);
+
+    /// Someone waits for a block that is not free, or not written, before the log is. As above.
+    fn is_awaited(self: Arc<Self>);
+}
 
 /// The health of a mounted file system.
 #[pin_data]
 pub(crate) struct Health {
     prefix: Prefix,
+    #[pin]
+    keeper: SpinLock<Option<Arc<dyn Keeper>>>,
     shut_down: Atomic<u32>,
     unmounting: Atomic<u32>,
     #[pin]
@@ -49,6 +62,7 @@ impl Health {
         Arc::pin_init(
             pin_init!(Self {
                 prefix,
+                keeper <- new_spinlock!(None, "xfs_rust_health"),
                 shut_down: Atomic::new(0),
                 unmounting: Atomic::new(0),
                 reports <- Reports::new(),
@@ -72,7 +86,27 @@ impl Health {
     pub(crate) fn shut_down(&self, why: &str) {
         if self.shut_down.xchg(1, Relaxed) == 0 {
             self.print(Level::Error, format_args!("shut down {why}"));
+            if let Some(keeper) = self.keeper() {
+                keeper.shut_down();
+            }
         }
+    }
+
+    /// Says that someone waits for a block that the log keeps.
+    pub(crate) fn hurry(&self) {
+        if let Some(keeper) = self.keeper() {
+            keeper.is_awaited();
+        }
+    }
+
+    fn keeper(&self) -> Option<Arc<dyn Keeper>> {
+        self.keeper.lock().clone()
+    }
+
+    /// Sets who is told of all that.
+    pub(crate) fn set_keeper(&self, keeper: Option<Arc<dyn Keeper>>) {
+        let before = core::mem::replace(&mut *self.keeper.lock(), keeper);
+        drop(before);
     }
 
     /// Whether it was shut down.

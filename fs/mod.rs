@@ -30,6 +30,9 @@ mod inode;
 mod ioctl;
 mod iomap;
 mod iops;
+// As above: the mount that uses it is read-only.
+#[allow(dead_code, unused_imports)]
+pub(crate) mod log;
 pub(crate) mod mount;
 mod options;
 mod reports;

@@ -307,6 +307,12 @@ impl Buf {
         unsafe { core::ptr::replace(self.watcher.get(), watcher) }
     }
 
+    /// Who is told when it was written. The caller holds the lock exclusively.
+    pub(super) fn watcher(&self) -> Option<&Arc<dyn Watcher>> {
+        // SAFETY: As above; it stays while the lock is held, unless the caller changes it.
+        unsafe { (*self.watcher.get()).as_ref() }
+    }
+
     /// Notes that it was used.
     #[inline]
     pub(super) fn touch(&self) {

@@ -5,6 +5,7 @@
 use super::{
     buffer::{
         BufRef,
+        ASYNC,
         CHANGED,
         DELAYED,
         GONE,
@@ -13,7 +14,10 @@ use super::{
         STALE,
         VALID, //
     },
-    watcher::Watcher,
+    watcher::{
+        downcast,
+        Watcher, //
+    },
     Block, //
 };
 use crate::{
@@ -54,6 +58,14 @@ pub(crate) struct Locked {
 impl Locked {
     /// Waits for the lock of a buffer.
     pub(super) fn wait_for(buf: BufRef) -> Self {
+        let buf = match Self::try_take(buf) {
+            Ok(locked) => return locked,
+            Err(buf) => buf,
+        };
+        if buf.is_stale() {
+            // The log has the lock, until it has the block cancelled.
+            buf.cache().hurry();
+        }
         buf.lock().lock();
         Self::adopt(buf)
     }
@@ -148,6 +160,14 @@ impl Locked {
         }
     }
 
+    /// Who is to be told of the next write, if it is a `T`.
+    pub(crate) fn watcher_as<T: Watcher + 'static>(&self) -> Option<Arc<T>> {
+        match self.handed_over {
+            true => None,
+            false => downcast(self.buf.watcher()?),
+        }
+    }
+
     /// Pins it: it is not written until the pin is dropped.
     pub(crate) fn pin(&self) -> Pinned {
         self.buf.pins.fetch_add(1, Full);
@@ -161,8 +181,11 @@ impl Locked {
         self.buf.pins.load(Acquire) != 0
     }
 
-    /// Waits until no one pins it. Nobody is asked to hurry: the log must be forced before.
+    /// Waits until no one pins it, and has the log hurry.
     pub(crate) fn wait_unpinned(&self) {
+        if self.is_pinned() {
+            self.buf.cache().hurry();
+        }
         wait::wait_while(&self.buf.pins, u32::MAX);
     }
 
@@ -275,6 +298,11 @@ impl Held {
     /// Whether someone pins it.
     pub(crate) fn is_pinned(&self) -> bool {
         self.0.pins.load(Acquire) != 0
+    }
+
+    /// Whether a write of it is on its way that no one waits for.
+    pub(crate) fn is_being_written(&self) -> bool {
+        self.0.state() & ASYNC != 0
     }
 }
 

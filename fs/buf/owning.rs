@@ -74,6 +74,17 @@ impl Cache {
         }
     }
 
+    /// Has the log hurry, as someone waits for a block that it keeps.
+    pub(super) fn hurry(&self) {
+        self.health.hurry();
+    }
+
+    /// Forgets all blocks that are in no one's use: what they hold may not be what the disk does.
+    pub(crate) fn forget(&self) {
+        self.forget_changes();
+        self.drain();
+    }
+
     /// Locks a block whose content is of no interest; see
     /// [`StoreMut::lock_fresh`](crate::libxfs::store::StoreMut::lock_fresh).
     ///
@@ -197,7 +208,7 @@ impl Cache {
 
     /// Forgets what was changed and will not be written. Called when no one uses the cache any
     /// more.
-    pub(super) fn forget_changes(&self) {
+    pub(crate) fn forget_changes(&self) {
         let mut forgotten = 0_u64;
         while let Some(buf) = self.table.any(|buf| buf.state() & CHANGED != 0) {
             let locked = Locked::wait_for(buf);

@@ -14,6 +14,12 @@ mod buffers;
 mod disk;
 mod format;
 mod inodes;
+mod log_commits;
+mod log_disk;
+mod log_grants;
+mod log_items;
+mod log_recovery;
+mod log_shutdown;
 mod scratch;
 mod workers;
 
