@@ -1,6 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which inodes there are.
+//! Which inodes there are, and how there come to be more and fewer.
+//!
+//! Inodes have space in chunks of 64. A group's chunks are in one tree (inobt), those with free inodes
+//! in another (finobt). [`take`] finds a free inode and makes a chunk where there is none, [`Giving`]
+//! gives one back. What is in the inode is for [`create`](super::inode::create).
+
+mod chunk;
+mod free;
+mod pick;
+pub mod shape;
+mod take;
+mod tree;
+
+pub use free::Giving;
+pub use take::{take, Parent, Wish};
+pub use tree::{ChunkHook, ChunkTree};
 
 use super::{
     ag,
@@ -12,6 +27,9 @@ use super::{
     store::Store,
 };
 use core::ops::ControlFlow;
+
+/// Chunks that a search for a free inode near another one looks at, before it takes any.
+const SEARCHED_CHUNKS: u32 = 10;
 
 /// An inode that has space on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

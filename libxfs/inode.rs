@@ -5,9 +5,12 @@
 //! [`Inode::read`] finds an inode by its number and takes its forks apart. A fork whose mappings
 //! lie in a B+tree is taken with its root alone; [`Inode::load_extents`] reads the tree, once,
 //! when something wants to know where the blocks are. That keeps `stat` of a huge file cheap.
-//! [`encode`] is the way back.
+//! [`encode`] is the way back; [`create`] is how inodes begin and end, and [`unlinked`] where those
+//! are whose end is near.
 
+pub mod create;
 pub mod encode;
+pub mod unlinked;
 
 pub use super::format::inode::WhichFork;
 use super::{

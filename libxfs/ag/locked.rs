@@ -126,6 +126,18 @@ impl LockedAgi {
         Ok(Self { ag, block })
     }
 
+    /// As [`lock`](Self::lock), but does not wait for whoever has it locked; `None` where that takes
+    /// waiting. This is how a transaction may ask for a group below one that it has locked.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    pub fn try_lock<J: Journal>(trans: &mut Trans<'_, J>, ag: AgNumber) -> Result<Option<Self>> {
+        let run = header_run(trans.geometry(), ag, AGI_SECTOR).ok_or(Error::Invalid)?;
+        let block = trans.try_read(Device::Data, run, Kind::Agi)?;
+        Ok(block.map(|block| Self { ag, block }))
+    }
+
     /// What it says.
     ///
     /// # Errors

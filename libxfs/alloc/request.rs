@@ -20,6 +20,10 @@ pub struct Request {
     /// Whether what will be written there bypasses the log, as the content of files does and long
     /// values of attributes do. Then no block is taken that is [busy](crate::libxfs::space::Busy).
     pub unlogged: bool,
+    /// All blocks lie at this one or behind it, but where an exact place is asked for.
+    pub first: AgBlock,
+    /// And before this one.
+    pub end: AgBlock,
 }
 
 impl Request {
@@ -32,6 +36,8 @@ impl Request {
             multiple: 1,
             remainder: 0,
             unlogged: false,
+            first: AgBlock(0),
+            end: AgBlock(u32::MAX),
         }
     }
 
@@ -84,10 +90,15 @@ impl Request {
         AgBlock(block.0.saturating_sub(over))
     }
 
-    /// The part of `free` that can be aligned; `None` if nothing can.
+    /// The block behind the last of `free` that may be taken.
+    fn end_of(&self, free: &FreeExtent) -> AgBlock {
+        free.end().min(self.end)
+    }
+
+    /// The part of `free` that may be taken and can be aligned; `None` if nothing can.
     pub fn aligned(&self, free: &FreeExtent) -> Option<FreeExtent> {
-        let start = self.align_up(free.start)?;
-        let count = free.end().distance_from(start)?;
+        let start = self.align_up(free.start.max(self.first))?;
+        let count = self.end_of(free).distance_from(start)?;
         (count > 0).then_some(FreeExtent { start, count })
     }
 
@@ -103,7 +114,7 @@ impl Request {
     /// The longest extent out of `free` that it takes, as near to `target` as it can lie.
     pub fn nearest_of(&self, free: &FreeExtent, target: AgBlock) -> Option<FreeExtent> {
         let FreeExtent { start, count } = self.first_of(free)?;
-        let last = self.align_down(free.end().checked_sub(count)?);
+        let last = self.align_down(self.end_of(free).checked_sub(count)?);
         let wanted = self.align_up(target).unwrap_or(last);
         Some(FreeExtent {
             start: wanted.clamp(start, last.max(start)),

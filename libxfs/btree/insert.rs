@@ -61,6 +61,29 @@ impl<B: Copy, T: Tree> Path<B, T> {
         Ok(())
     }
 
+    /// How many blocks inserting a record at `key` takes at the most: one for each level that is full,
+    /// from the leaf up, and one for a new root if all are.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading and of corruption.
+    pub fn growth<A: BlocksMut<T, Block = B>>(
+        &mut self,
+        blocks: &mut A,
+        key: &T::Key,
+    ) -> Result<u32> {
+        self.descend_to(blocks, key)?;
+        let mut growth = 0u32;
+        for level in 0..self.levels {
+            let node = self.node(blocks, level)?;
+            if node.count() < node.room() {
+                return Ok(growth);
+            }
+            growth = growth.saturating_add(1);
+        }
+        Ok(growth.saturating_add(1))
+    }
+
     /// Goes to the entry of a leaf before which `key` belongs. A run of insertions, or one that a
     /// look-up has prepared, finds it where the path is.
     fn seek_gap<A: BlocksMut<T, Block = B>>(&mut self, blocks: &mut A, key: &T::Key) -> Result {

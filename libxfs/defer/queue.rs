@@ -205,6 +205,17 @@ impl<'a, J: Journal> Deferred<'a, J> {
         self.asked.is_empty() && self.promised.is_empty()
     }
 
+    /// Goes on with the chain's next transaction in the middle of what it does. Intents of what was
+    /// asked so far are logged first, since a crash may come in between.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`, and those of [`Trans::roll`].
+    pub fn roll(&mut self, trans: &mut Trans<'_, J>) -> Result {
+        self.promise(trans)?;
+        trans.roll()
+    }
+
     /// Logs intents for what was asked; whether there was anything.
     pub(super) fn promise(&mut self, trans: &mut Trans<'_, J>) -> Result<bool> {
         let asked = core::mem::replace(&mut self.asked, KVec::new());

@@ -16,8 +16,8 @@ use super::{
         units::InodeNumber,
     },
     flags::{Flags, Flags2},
-    literal_size, Dinode, FileType, ForkFormat, MetaType, RawInode, CRC_OFFSET, FORKOFF_UNIT,
-    MAGIC, VERSION,
+    literal_size, Dinode, FileType, ForkFormat, InodeCore, MetaType, RawInode, CRC_OFFSET,
+    FORKOFF_UNIT, MAGIC, VERSION,
 };
 use zerocopy::FromBytes;
 
@@ -72,13 +72,7 @@ impl<'a> Dinode<'a> {
         ensure(raw.number.get() == number.0, NAME, "di_ino")?;
         ensure(raw.uuid == geo.meta_uuid, NAME, "di_uuid")?;
 
-        let subject = Subject {
-            geo,
-            raw,
-            file_type: FileType::from_mode(raw.mode.get()),
-            flags: Flags(raw.flags.get()),
-            flags2: Flags2(raw.flags2.get()),
-        };
+        let subject = Subject::new(geo, raw);
         subject.check_core()?;
         subject.check_forkoff()?;
         subject.check_forks()?;
@@ -92,6 +86,32 @@ impl<'a> Dinode<'a> {
                 .ok_or(Fault::corrupt(NAME, "di_forkoff"))?,
         };
         Ok(Dinode { raw, data, attr })
+    }
+}
+
+/// Whether the extent size hint goes with an inode's type and flags.
+pub fn hint_is_valid(geo: &Geometry, core: &InodeCore) -> bool {
+    let raw = core.to_raw(geo, InodeNumber(0));
+    Subject::new(geo, &raw).check_extsize().is_ok()
+}
+
+/// Whether the hint for copies on write goes with an inode's type and flags.
+pub fn cow_hint_is_valid(geo: &Geometry, core: &InodeCore) -> bool {
+    let raw = core.to_raw(geo, InodeNumber(0));
+    let subject = Subject::new(geo, &raw);
+    let hinted = core.flags2.has(Flags2::COWEXTSIZE);
+    (geo.features.reflink() || !hinted) && subject.check_cowextsize().is_ok()
+}
+
+impl<'a> Subject<'a> {
+    fn new(geo: &'a Geometry, raw: &'a RawInode) -> Self {
+        Self {
+            geo,
+            raw,
+            file_type: FileType::from_mode(raw.mode.get()),
+            flags: Flags(raw.flags.get()),
+            flags2: Flags2(raw.flags2.get()),
+        }
     }
 }
 
