@@ -322,6 +322,7 @@ pub(crate) fn errno(error: error::Error) -> Error {
         error::Error::Invalid => EINVAL,
         error::Error::Stale => ESTALE,
         error::Error::NoSpace => ENOSPC,
+        error::Error::TooLarge => EFBIG,
         error::Error::Interrupted => EINTR,
         error::Error::Unsupported => EOPNOTSUPP,
     }

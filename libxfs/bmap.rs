@@ -1,12 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Fork maps: from what the disk holds of them to an [`ExtentMap`], and questions to one.
+//! Fork maps: from what the disk holds of them to an [`ExtentMap`], questions to one, and changes.
 //!
 //! Source: "Data Extents" in the XFS format's documentation.
 
+mod allocate;
+mod change;
+mod cow;
+mod delayed;
+mod exchange;
+mod fork;
+mod form;
+mod hook;
 mod load;
+mod meta;
+mod realtime;
+mod shift;
+mod space;
+mod truncate;
+mod update;
+mod window;
 
+pub use change::Unmapped;
+pub use cow::CowMut;
+pub use delayed::{delay, worst_tree, Delayed};
+pub use exchange::{exchange, prepare_exchange};
+pub use fork::ForkMut;
+pub use hook::{count_blocks, MapHook};
 pub use load::{check_root, load};
+pub use meta::MetaHook;
+pub use space::MapSpace;
+pub use truncate::{clear_shared, truncate};
+pub use update::update;
 
 use super::{
     error::{Error, Result},
@@ -20,10 +45,11 @@ use super::{
         geometry::Geometry,
         inode::InodeCore,
         rt,
-        units::{DiskAddr, FileBlock, InodeNumber, RtBlock, RtGroup},
+        units::{DiskAddr, FileBlock, FsBlock, InodeNumber, RtBlock, RtGroup},
     },
     inode::{Inode, WhichFork},
     store::{Device, Run},
+    trans::InodeFields,
 };
 use kernel::alloc::{flags::GFP_KERNEL, KVec};
 use zerocopy::FromBytes;
@@ -91,6 +117,21 @@ impl ForkOf {
             other => other,
         })
     }
+}
+
+/// The part of an inode that is logged with a fork.
+const fn fields(which: WhichFork) -> InodeFields {
+    match which {
+        WhichFork::Data => InodeFields::DATA,
+        WhichFork::Attr => InodeFields::ATTR,
+    }
+}
+
+/// The block that holds an inode.
+fn inode_block(geo: &Geometry, number: InodeNumber) -> Result<FsBlock> {
+    let (ag, inode) = geo.split_inode(number).ok_or(Error::Invalid)?;
+    let (block, _) = geo.inode_block(inode);
+    geo.fs_block(ag, block).ok_or(Error::Invalid)
 }
 
 /// Whether a block lies in the realtime extent that holds the realtime superblock: the first of

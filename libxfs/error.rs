@@ -72,6 +72,8 @@ pub enum Error {
     Stale,
     /// No space is left (`ENOSPC`).
     NoSpace,
+    /// More than can be counted, or further than can be said (`EFBIG`).
+    TooLarge,
     /// A signal asked the walk to stop (`EINTR`).
     Interrupted,
     /// Not supported for this object (`EOPNOTSUPP`).

@@ -83,6 +83,16 @@ pub struct BtreeFork {
     extents: Option<ExtentMap>,
 }
 
+impl BtreeFork {
+    /// A fork whose root and mappings are known.
+    pub(super) fn new(root: KVec<u8>, extents: ExtentMap) -> Self {
+        Self {
+            root,
+            extents: Some(extents),
+        }
+    }
+}
+
 /// What a fork holds.
 #[derive(Debug)]
 pub enum Fork {
@@ -127,6 +137,15 @@ impl Fork {
         }
     }
 
+    /// Its mappings, to be changed.
+    pub(super) fn extents_mut(&mut self) -> Option<&mut ExtentMap> {
+        match self {
+            Self::Extents(map) => Some(map),
+            Self::Btree(tree) => tree.extents.as_mut(),
+            _ => None,
+        }
+    }
+
     /// Whether its mappings still have to be read.
     pub const fn needs_load(&self) -> bool {
         matches!(self, Self::Btree(BtreeFork { extents: None, .. }))
@@ -144,6 +163,9 @@ pub struct Inode {
     pub data: Fork,
     /// Its attribute fork, if it has one.
     pub attr: Option<Fork>,
+    /// Its CoW fork: blocks that stage what will take the place of shared ones. It is in memory
+    /// alone.
+    pub cow: ExtentMap,
 }
 
 impl Inode {
@@ -194,6 +216,7 @@ impl Inode {
             core,
             data,
             attr,
+            cow: ExtentMap::new(),
         })
     }
 
@@ -202,6 +225,14 @@ impl Inode {
         match which {
             WhichFork::Data => Some(&self.data),
             WhichFork::Attr => self.attr.as_ref(),
+        }
+    }
+
+    /// A fork, if it is there, to be changed.
+    pub(super) fn fork_mut(&mut self, which: WhichFork) -> Option<&mut Fork> {
+        match which {
+            WhichFork::Data => Some(&mut self.data),
+            WhichFork::Attr => self.attr.as_mut(),
         }
     }
 
@@ -225,6 +256,17 @@ impl Inode {
             .ok_or(Error::Invalid)
     }
 
+    /// A fork's mappings, to be changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`extents`](Self::extents).
+    pub(super) fn extents_mut(&mut self, which: WhichFork) -> Result<&mut ExtentMap> {
+        self.fork_mut(which)
+            .and_then(Fork::extents_mut)
+            .ok_or(Error::Invalid)
+    }
+
     /// Reads a fork's mappings if they lie in a B+tree and were not read before.
     ///
     /// # Errors
@@ -232,11 +274,7 @@ impl Inode {
     /// `Corrupt`, `Io`, `NoMemory`, `Interrupted`. The fork is then as it was.
     pub fn load_extents<S: Store>(&mut self, store: &S, which: WhichFork) -> Result {
         let fork = bmap::ForkOf::new(self.number, &self.core, which);
-        let held = match which {
-            WhichFork::Data => Some(&mut self.data),
-            WhichFork::Attr => self.attr.as_mut(),
-        };
-        if let Some(Fork::Btree(tree)) = held {
+        if let Some(Fork::Btree(tree)) = self.fork_mut(which) {
             if tree.extents.is_none() {
                 tree.extents = Some(bmap::load(store, &fork, &tree.root)?);
             }

@@ -11,7 +11,7 @@ use super::{
     inode::Inode,
     items::IntentId,
     space::Group,
-    store::StoreMut,
+    store::{Device, Run, StoreMut},
     trans::{Changes, CounterDeltas, LogReservation},
 };
 use core::ops::DerefMut;
@@ -127,6 +127,14 @@ pub trait Journal: StoreMut {
     ///
     /// `Invalid` for a group that is not there.
     fn with_group<R>(&self, ag: AgNumber, f: impl FnOnce(&mut Group) -> R) -> Result<R>;
+
+    /// Writes blocks that no transaction changes, past the log, and returns once they are stable. What
+    /// the cache has of them is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// `Io`, `NoMemory`, `Shutdown`.
+    fn write_through(&self, device: Device, run: Run, bytes: &[u8]) -> Result;
 
     /// A number for an intent that no other living one has.
     fn next_intent(&self) -> u64;

@@ -96,7 +96,6 @@ pub fn write_target<J: Journal, S: ForkSpace<J>>(
 ) -> Result {
     let geo = trans.geometry();
     let inode = trans.inode(id)?;
-    let owner = inode.number;
     let empty = inode.core.nextents == 0 && inode.data.local().is_none_or(<[u8]>::is_empty);
     let length = u32::try_from(target.len()).map_err(|_| Error::Invalid)?;
     if inode.core.file_type() != Some(FileType::Symlink)
@@ -116,8 +115,45 @@ pub fn write_target<J: Journal, S: ForkSpace<J>>(
         inode.data = Fork::Local(bytes);
         return Ok(());
     }
+    write_blocks(trans, space, id, target)
+}
+
+/// Moves the target of a link out of the inode, to blocks of its own: something else takes the room
+/// that it has there.
+///
+/// # Errors
+///
+/// `Invalid` for what is no link with its target in the inode; as [`write_target`].
+pub fn leave_inode<J: Journal, S: ForkSpace<J>>(
+    trans: &mut Trans<'_, J>,
+    space: &mut S,
+    id: InodeId,
+) -> Result {
+    let inode = trans.change_inode(id, InodeFields::DATA)?;
+    if inode.core.file_type() != Some(FileType::Symlink) {
+        return Err(Error::Invalid);
+    }
+    match core::mem::replace(&mut inode.data, Fork::Local(KVec::new())) {
+        Fork::Local(target) if !target.is_empty() => write_blocks(trans, space, id, &target),
+        other => {
+            inode.data = other;
+            Err(Error::Invalid)
+        }
+    }
+}
+
+/// Writes a target to blocks, which the fork has none of yet.
+fn write_blocks<J: Journal, S: ForkSpace<J>>(
+    trans: &mut Trans<'_, J>,
+    space: &mut S,
+    id: InodeId,
+    target: &[u8],
+) -> Result {
+    let geo = trans.geometry();
+    let length = u32::try_from(target.len()).map_err(|_| Error::Invalid)?;
     let blocks = symlink::blocks(geo, length);
     let inode = trans.change_inode(id, InodeFields::DATA)?;
+    let owner = inode.number;
     inode.core.size = length.into();
     inode.core.format = ForkFormat::Extents;
     inode.data = Fork::Extents(ExtentMap::new());

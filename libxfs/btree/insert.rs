@@ -4,7 +4,7 @@
 
 use super::{
     entries::{self, Entry, Place},
-    BlocksMut, Path,
+    Blocks, BlocksMut, Path,
 };
 use crate::libxfs::{
     error::{Error, Result},
@@ -61,27 +61,48 @@ impl<B: Copy, T: Tree> Path<B, T> {
         Ok(())
     }
 
-    /// How many blocks inserting a record at `key` takes at the most: one for each level that is full,
-    /// from the leaf up, and one for a new root if all are.
+    /// Goes to the leaf where `key` belongs, and tells how many blocks the tree needs at the most to
+    /// take `n` records there: one for each full block from the leaf up, and one for a new root where
+    /// all are and the root is a block.
     ///
     /// # Errors
     ///
     /// Those of reading and of corruption.
-    pub fn growth<A: BlocksMut<T, Block = B>>(
+    pub fn growth<A: Blocks<T, Block = B>>(
         &mut self,
         blocks: &mut A,
         key: &T::Key,
+        n: usize,
     ) -> Result<u32> {
         self.descend_to(blocks, key)?;
-        let mut growth = 0u32;
+        let mut full = 0u32;
+        let mut entries = n;
         for level in 0..self.levels {
             let node = self.node(blocks, level)?;
-            if node.count() < node.room() {
-                return Ok(growth);
+            if node.count().saturating_add(entries) <= node.room() {
+                return Ok(full);
             }
-            growth = growth.saturating_add(1);
+            full = full.saturating_add(1);
+            entries = 1;
         }
-        Ok(growth.saturating_add(1))
+        Ok(full.saturating_add((!self.in_fork).into()))
+    }
+
+    /// Moves what the root in a fork holds to a block of its own, so that it takes the least of the
+    /// fork that it can.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a tree with its root in a block; `NoSpace` and others of allocating; those of
+    /// reading and of corruption.
+    pub fn push_down<A: BlocksMut<T, Block = B>>(&mut self, blocks: &mut A) -> Result {
+        self.load_root(blocks)?;
+        if !self.in_fork {
+            return Err(Error::Invalid);
+        }
+        self.grow_fork_root(blocks)?;
+        self.reset(blocks);
+        Ok(())
     }
 
     /// Goes to the entry of a leaf before which `key` belongs. A run of insertions, or one that a

@@ -46,8 +46,9 @@ pub trait ForkSpace<J: Journal> {
         len: u32,
     ) -> Result;
 
-    /// Makes the map of the data fork, a list in the inode, take no more than `bytes` bytes of it: it
-    /// moves to a tree, or, of a short directory or a target, the content moves to blocks.
+    /// Makes what the inode holds of the data fork take no more than `bytes` bytes: a list of mappings
+    /// moves to a tree, the content of a short directory or a link to blocks. The root of a tree is
+    /// made such as it lies in a fork of that size.
     ///
     /// # Errors
     ///

@@ -5,6 +5,11 @@
 use super::{free, prepare::settle_list, refcount::RefcountTree};
 use crate::libxfs::{
     ag::{Listed, LockedAgf},
+    attr::{
+        self,
+        change::{AttrChange, Stage},
+    },
+    bmap::{self, MapSpace},
     btree::{Hook, Root},
     defer::{Deferred, Structures},
     error::{Error, Result},
@@ -12,15 +17,17 @@ use crate::libxfs::{
         btree::Tree,
         units::{AgNumber, FsBlock, InodeNumber, RtGroup},
     },
-    items::{BmapUpdate, ExtentFree},
+    inode::WhichFork,
+    items::{BmapUpdate, Exchange, ExtentFree},
     journal::Journal,
     store::Device,
-    trans::Trans,
+    trans::{InodeId, Trans},
 };
 use core::convert::Infallible;
 
-/// The groups of the data device. Their trees of owners and of shared extents, and their free space,
-/// are what deferred work changes; files and realtime groups are not known here.
+/// The groups of the data device, and files. The groups' trees of owners and of shared extents, their
+/// free space, and the forks of files are what deferred work changes; realtime groups are not known
+/// here.
 #[derive(Clone, Copy, Debug)]
 pub struct Groups;
 
@@ -136,12 +143,44 @@ impl<J: Journal> Structures<J> for Groups {
 
     fn update_bmap(
         &mut self,
-        _: &mut Trans<'_, J>,
-        _: &mut Deferred<'_, J>,
-        _: &BmapUpdate,
+        trans: &mut Trans<'_, J>,
+        deferred: &mut Deferred<'_, J>,
+        update: &BmapUpdate,
         _: bool,
     ) -> Result<u32> {
-        Err(Error::Unsupported)
+        let id = trans.hold_inode(update.inode)?;
+        bmap::update(trans, deferred, id, update)
+    }
+
+    fn change_attr(
+        &mut self,
+        trans: &mut Trans<'_, J>,
+        deferred: &mut Deferred<'_, J>,
+        inode: InodeId,
+        change: &AttrChange<'_>,
+        stage: Stage,
+    ) -> Result<Stage> {
+        trans.load_extents(inode, WhichFork::Data)?;
+        trans.load_extents(inode, WhichFork::Attr)?;
+        attr::change::step(trans, &mut MapSpace { deferred }, inode, change, stage)
+    }
+
+    fn exchange(
+        &mut self,
+        trans: &mut Trans<'_, J>,
+        deferred: &mut Deferred<'_, J>,
+        exchange: &Exchange,
+    ) -> Result<Option<Exchange>> {
+        let [one, two] = exchange.files;
+        // Two inodes are locked in ascending order.
+        let first = trans.hold_inode(one.inode.min(two.inode))?;
+        let second = trans.hold_inode(one.inode.max(two.inode))?;
+        let ids = if one.inode <= two.inode {
+            [first, second]
+        } else {
+            [second, first]
+        };
+        bmap::exchange(trans, deferred, ids, exchange)
     }
 }
 

@@ -73,6 +73,21 @@ impl Space {
         take(&mut self.left.blocks, &mut self.taken.blocks, n)
     }
 
+    pub(super) fn adopt(&mut self, claim: Claim) {
+        let left = &mut self.left;
+        left.blocks = left.blocks.saturating_add(claim.blocks);
+        left.rt_extents = left.rt_extents.saturating_add(claim.rt_extents);
+    }
+
+    pub(super) fn disown(&mut self, claim: Claim) -> Result {
+        let blocks = self.left.blocks.checked_sub(claim.blocks);
+        let rt_extents = self.left.rt_extents.checked_sub(claim.rt_extents);
+        let (blocks, rt_extents) = blocks.zip(rt_extents).ok_or(Error::NoSpace)?;
+        self.left.blocks = blocks;
+        self.left.rt_extents = rt_extents;
+        Ok(())
+    }
+
     pub(super) fn take_rt_extents(&mut self, n: u64) -> Result {
         take(&mut self.left.rt_extents, &mut self.taken.rt_extents, n)
     }

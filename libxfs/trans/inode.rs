@@ -68,6 +68,11 @@ impl<I: DerefMut<Target = Inode>> HeldInode<I> {
         &self.inode
     }
 
+    /// What the engine locked, alone.
+    pub fn into_locked(self) -> I {
+        self.inode
+    }
+
     /// What the engine locked.
     pub fn locked(&mut self) -> &mut I {
         &mut self.inode
@@ -103,6 +108,11 @@ impl<I: DerefMut<Target = Inode>> Inodes<I> {
 
     pub(super) fn get(&self, id: InodeId) -> Option<&Inode> {
         self.0.get(id.0 as usize).map(HeldInode::inode)
+    }
+
+    /// The inode itself: what is changed there is not logged.
+    pub(super) fn get_mut(&mut self, id: InodeId) -> Option<&mut Inode> {
+        self.0.get_mut(id.0 as usize).map(|held| &mut *held.inode)
     }
 
     pub(super) fn change(&mut self, id: InodeId, fields: InodeFields) -> Option<&mut Inode> {

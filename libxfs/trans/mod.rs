@@ -41,13 +41,14 @@ pub use reservation::{LogReservation, LogReservations};
 use self::{block::Blocks, counters::Space, inode::Inodes};
 use super::{
     error::{Error, Result},
+    extents::ExtentMap,
     format::{
         fault::Fault,
         geometry::Geometry,
         kind::Kind,
         units::{DiskAddr, InodeNumber},
     },
-    inode::Inode,
+    inode::{Inode, WhichFork},
     items::{IntentId, Item, Work},
     journal::{Claim, CommitSequence, Journal, Shutdown},
     store::{Device, Run},
@@ -491,6 +492,42 @@ impl<'a, J: Journal> Trans<'a, J> {
         self.inodes.change(id, fields).ok_or(Error::Invalid)
     }
 
+    /// Reads the mappings of an inode's fork if they lie in a B+tree and were not read before. Nothing
+    /// is logged.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a handle that names no inode; those of [`Inode::load_extents`].
+    pub fn load_extents(&mut self, id: InodeId, which: WhichFork) -> Result {
+        let inode = self.inodes.get_mut(id).ok_or(Error::Invalid)?;
+        inode.load_extents(self.journal, which)
+    }
+
+    /// The mappings of an inode's fork, to be changed. That by itself logs nothing: who changes what
+    /// the disk has of them logs the fork, or its tree.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a handle that names no inode, and where no mappings are at hand.
+    pub(in crate::libxfs) fn extents_mut(
+        &mut self,
+        id: InodeId,
+        which: WhichFork,
+    ) -> Result<&mut ExtentMap> {
+        let inode = self.inodes.get_mut(id).ok_or(Error::Invalid)?;
+        inode.extents_mut(which)
+    }
+
+    /// The CoW fork of an inode, to be changed. The disk has nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a handle that names no inode.
+    pub(in crate::libxfs) fn cow_mut(&mut self, id: InodeId) -> Result<&mut ExtentMap> {
+        let inode = self.inodes.get_mut(id).ok_or(Error::Invalid)?;
+        Ok(&mut inode.cow)
+    }
+
     /// Logs that something will be done.
     ///
     /// # Errors
@@ -524,6 +561,21 @@ impl<'a, J: Journal> Trans<'a, J> {
     /// `NoSpace` for more than are left.
     pub fn take_blocks(&mut self, n: u64) -> Result {
         self.space.take_blocks(n)
+    }
+
+    /// Takes over space that was set aside before this began, for delayed blocks: it is claimed from
+    /// now on.
+    pub fn adopt(&mut self, claim: Claim) {
+        self.space.adopt(claim);
+    }
+
+    /// Leaves some of the claimed space to whom it was taken over from.
+    ///
+    /// # Errors
+    ///
+    /// `NoSpace` for more than is left; then nothing is left to anyone.
+    pub fn disown(&mut self, claim: Claim) -> Result {
+        self.space.disown(claim)
     }
 
     /// Takes `n` of the claimed realtime extents.

@@ -97,6 +97,24 @@ pub fn init<J: Journal>(trans: &mut Trans<'_, J>, dir: InodeId, parent: InodeNum
     short::init(trans, dir, parent)
 }
 
+/// Moves the entries of a short directory out of the inode, to a block of their own: something else
+/// takes the room that they have there.
+///
+/// # Errors
+///
+/// `Invalid` for what is no short directory; as [`add`].
+pub fn leave_inode<J: Journal, S: ForkSpace<J>>(
+    trans: &mut Trans<'_, J>,
+    space: &mut S,
+    dir: InodeId,
+) -> Result {
+    let mut dir = DirMut::new(trans, space, dir)?;
+    match dir.shape()? {
+        Shape::Short => dir.short_to_block(),
+        Shape::Block | Shape::Leaf | Shape::Node => Err(Error::Invalid),
+    }
+}
+
 /// Adds an entry to directory `dir`, which the transaction holds, with its mappings loaded.
 ///
 /// Takes at most [`da_enter`] of the blocks that the transaction claimed, or none if there

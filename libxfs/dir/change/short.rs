@@ -263,7 +263,7 @@ impl<J: Journal, S: ForkSpace<J>> DirMut<'_, '_, J, S> {
     }
 
     /// Moves the entries to a block, each to the offset that it was promised.
-    fn short_to_block(&mut self) -> Result {
+    pub(super) fn short_to_block(&mut self) -> Result {
         let corrupt = |field| Error::inode(Fault::corrupt("dir3 sf", field), self.names.owner);
         let draft = self.draft()?;
         if draft.entries.iter().any(|entry| entry.offset % 8 != 0) {

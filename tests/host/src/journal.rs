@@ -371,6 +371,11 @@ impl Journal for SyncJournal {
         groups.get_mut(ag.0 as usize).map(f).ok_or(Error::Invalid)
     }
 
+    fn write_through(&self, device: Device, run: Run, bytes: &[u8]) -> Result {
+        self.check()?;
+        self.store.write(device, &[run], bytes)
+    }
+
     fn next_intent(&self) -> u64 {
         self.intents.set(self.intents.get() + 1);
         self.intents.get()

@@ -78,6 +78,7 @@ fn copied(inode: &Inode) -> Box<Inode> {
         core: inode.core.clone(),
         data: copy(&inode.data),
         attr: inode.attr.as_ref().map(copy),
+        cow: ExtentMap::new(),
     })
 }
 

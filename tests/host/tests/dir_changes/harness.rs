@@ -91,6 +91,7 @@ pub fn copied(inode: &Inode) -> Inode {
         core: inode.core.clone(),
         data: copy(&inode.data),
         attr: inode.attr.as_ref().map(copy),
+        cow: ExtentMap::new(),
     }
 }
 
