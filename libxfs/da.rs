@@ -53,13 +53,13 @@ impl<B> Held<B> {
 }
 
 /// The runs of one block of a fork.
-struct Runs {
+pub(in crate::libxfs) struct Runs {
     list: [Run; MAX_RUNS],
     count: usize,
 }
 
 impl Runs {
-    fn as_slice(&self) -> &[Run] {
+    pub(in crate::libxfs) fn as_slice(&self) -> &[Run] {
         self.list.get(..self.count).unwrap_or_default()
     }
 }
@@ -169,7 +169,7 @@ impl<'a> NameFork<'a> {
     }
 
     /// Where the block at file block `at` lies.
-    fn runs(&self, geo: &Geometry, at: FileBlock) -> Result<Runs> {
+    pub(in crate::libxfs) fn runs(&self, geo: &Geometry, at: FileBlock) -> Result<Runs> {
         let mut runs = Runs {
             list: [Run {
                 at: DiskAddr(0),

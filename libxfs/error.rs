@@ -70,6 +70,14 @@ pub enum Error {
     Invalid,
     /// The inode is free, or its generation has moved on (`ESTALE` for a handle).
     Stale,
+    /// A name, or a link's target, is too long (`ENAMETOOLONG`).
+    NameTooLong,
+    /// A directory has entries (`ENOTEMPTY`).
+    NotEmpty,
+    /// An inode has as many links as can be counted (`EMLINK`).
+    TooManyLinks,
+    /// Names do not leave a directory whose project is for all that is in it (`EXDEV`).
+    CrossDevice,
     /// No space is left (`ENOSPC`).
     NoSpace,
     /// More than can be counted, or further than can be said (`EFBIG`).

@@ -3,7 +3,7 @@
 //! Which inodes there are, and how there come to be more and fewer.
 //!
 //! Inodes have space in chunks of 64. A group's chunks are in one tree (inobt), those with free inodes
-//! in another (finobt). [`take`] finds a free inode and makes a chunk where there is none, [`Giving`]
+//! in another (finobt). [`take()`] finds a free inode and makes a chunk where there is none, [`Giving`]
 //! gives one back. What is in the inode is for [`create`](super::inode::create).
 
 mod chunk;

@@ -45,6 +45,7 @@ pub mod journal;
 pub mod log;
 pub mod metadir;
 pub mod mount;
+pub mod ops;
 pub mod parent;
 pub mod quota;
 pub mod refcount;

@@ -80,14 +80,28 @@ pub fn read_target<S: Store>(store: &S, inode: &Inode) -> Result<KVec<u8>> {
     Ok(target)
 }
 
+/// That a symbolic link may have such a target.
+///
+/// # Errors
+///
+/// `NameTooLong` for one of more than 1023 bytes; `Invalid` for one that is empty or has a zero in it.
+pub fn check_target(target: &[u8]) -> Result {
+    if target.len() >= MAX_LENGTH as usize {
+        return Err(Error::NameTooLong);
+    }
+    if target.is_empty() || target.contains(&0) {
+        return Err(Error::Invalid);
+    }
+    Ok(())
+}
+
 /// Gives a new symbolic link, which the transaction holds, its target: in the inode if it fits, else
 /// in blocks, of which [`symlink::blocks`] must have been claimed.
 ///
 /// # Errors
 ///
-/// `Invalid` for what is no symbolic link, or has something in its data fork; for a target that is
-/// empty, has a zero in it or is longer than 1023 bytes. `NoSpace`, `NoMemory`, and those of the
-/// store.
+/// `Invalid` for what is no symbolic link, or has something in its data fork; those of
+/// [`check_target`]; `NoSpace`, `NoMemory`, and those of the store.
 pub fn write_target<J: Journal, S: ForkSpace<J>>(
     trans: &mut Trans<'_, J>,
     space: &mut S,
@@ -97,13 +111,9 @@ pub fn write_target<J: Journal, S: ForkSpace<J>>(
     let geo = trans.geometry();
     let inode = trans.inode(id)?;
     let empty = inode.core.nextents == 0 && inode.data.local().is_none_or(<[u8]>::is_empty);
-    let length = u32::try_from(target.len()).map_err(|_| Error::Invalid)?;
-    if inode.core.file_type() != Some(FileType::Symlink)
-        || !empty
-        || target.is_empty()
-        || length >= MAX_LENGTH
-        || target.contains(&0)
-    {
+    check_target(target)?;
+    let length = u32::try_from(target.len()).map_err(|_| Error::NameTooLong)?;
+    if inode.core.file_type() != Some(FileType::Symlink) || !empty {
         return Err(Error::Invalid);
     }
     if target.len() <= inode.core.data_fork_size(geo) {
@@ -193,7 +203,8 @@ fn write_blocks<J: Journal, S: ForkSpace<J>>(
     }
 }
 
-/// Frees the blocks of a link's target, which is no more from then on: before the inode is freed.
+/// Frees the blocks of a link's target, before the inode is freed; what lies in the inode goes with
+/// that.
 ///
 /// # Errors
 ///
@@ -208,25 +219,23 @@ pub fn remove_target<J: Journal, S: ForkSpace<J>>(
     if inode.core.file_type() != Some(FileType::Symlink) {
         return Err(Error::Invalid);
     }
-    if inode.data.local().is_none() {
-        for _ in 0..MAX_RUNS {
-            let inode = trans.inode(id)?;
-            let Some(mapping) = inode.extents(WhichFork::Data)?.last() else {
-                break;
-            };
-            let hole = Error::inode(Fault::corrupt("symlink", "target"), inode.number);
-            let run = run_of(geo, &mapping).ok_or(hole)?;
-            let block = trans.read(Device::Data, run, Kind::Symlink)?;
-            let len = u32::try_from(mapping.len).map_err(|_| hole)?;
-            space.unmap(trans, id, WhichFork::Data, mapping.offset, len)?;
-            trans.invalidate(block);
-            trans.release(block);
-        }
+    if inode.data.local().is_some() {
+        return Ok(());
     }
-    let inode = trans.change_inode(id, InodeFields::DATA)?;
-    inode.core.size = 0;
-    inode.core.format = ForkFormat::Local;
-    inode.data = Fork::Local(KVec::new());
+    for _ in 0..MAX_RUNS {
+        let inode = trans.inode(id)?;
+        let Some(mapping) = inode.extents(WhichFork::Data)?.last() else {
+            break;
+        };
+        let hole = Error::inode(Fault::corrupt("symlink", "target"), inode.number);
+        let run = run_of(geo, &mapping).ok_or(hole)?;
+        let block = trans.read(Device::Data, run, Kind::Symlink)?;
+        let len = u32::try_from(mapping.len).map_err(|_| hole)?;
+        space.unmap(trans, id, WhichFork::Data, mapping.offset, len)?;
+        trans.invalidate(block);
+        trans.release(block);
+    }
+    trans.change_inode(id, InodeFields::DATA)?.core.size = 0;
     Ok(())
 }
 

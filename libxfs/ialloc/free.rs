@@ -136,7 +136,7 @@ impl<J: Journal> InodeGroup<'_, '_, '_, J> {
     fn expect_room(&mut self, chunk: &InodeChunk) -> Result {
         let mut path = self.path::<Fino>();
         let mut blocks = self.blocks();
-        let needed = path.growth(&mut blocks, &chunk.start)?;
+        let needed = path.growth(&mut blocks, &chunk.start, 1)?;
         path.reset(&mut blocks);
         let journal = self.trans.journal();
         let reserved = journal.with_group(self.agi.ag, |group| group.metadata.left)?;

@@ -143,6 +143,7 @@ pub fn new(geo: &Geometry, number: InodeNumber, new: &New<'_>) -> Result<Inode> 
         core,
         data,
         attr,
+        cow: ExtentMap::new(),
     })
 }
 
