@@ -414,12 +414,13 @@ fn do_harm<T: Tree>(memory: &Memory, victim: usize, harm: Harm) {
             bytes[usize::from(at)] = value;
         }),
         Harm::Pointer { from, to } => memory.change::<T>(victim, |bytes| {
-            let count = usize::from(u16::from_be_bytes([bytes[6], bytes[7]]));
+            let room = xfs_host::libxfs::format::btree::block_capacity::<T>(&geometry(), false);
+            // The count may have been harmed before.
+            let count = usize::from(u16::from_be_bytes([bytes[6], bytes[7]])).min(room);
             let leaf = bytes[4..6] == [0, 0];
             if leaf || count == 0 {
                 return;
             }
-            let room = xfs_host::libxfs::format::btree::block_capacity::<T>(&geometry(), false);
             let keys = std::mem::size_of::<T::DiskKey>() * if T::OVERLAPPING { 2 } else { 1 };
             let at = |index: u8| {
                 let start = header + room * keys + usize::from(index) % count * T::Pointer::SIZE;
