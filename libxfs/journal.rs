@@ -7,14 +7,15 @@
 
 use super::{
     error::Result,
-    format::units::{AgNumber, InodeNumber},
+    format::units::{AgNumber, InodeNumber, RtGroup, RtGroupBlock},
     inode::Inode,
     items::IntentId,
-    space::Group,
+    rt::GroupFile,
+    space::{Busy, Group},
     store::{Device, Run, StoreMut},
     trans::{Changes, CounterDeltas, LogReservation},
 };
-use core::ops::DerefMut;
+use core::ops::{Deref, DerefMut};
 
 /// Numbers committed transactions in the order in which they reach the disk. Several that are
 /// written together have the same number.
@@ -53,6 +54,9 @@ pub trait Journal: StoreMut {
 
     /// An inode that is locked for changes; dropping it unlocks it.
     type Inode: DerefMut<Target = Inode>;
+
+    /// A file that says what is free in the realtime section, with its map loaded.
+    type RtFile: Deref<Target = Inode>;
 
     /// Locks an inode in use for changes, with the mappings of its forks loaded. Whoever locks several, or holds blocks, must know that no
     /// one waits for them in another order: this is for those who are alone, as recovery is, and
@@ -135,6 +139,26 @@ pub trait Journal: StoreMut {
     ///
     /// `Io`, `NoMemory`, `Shutdown`.
     fn write_through(&self, device: Device, run: Run, bytes: &[u8]) -> Result;
+
+    /// Lends what memory knows of what was freed in a realtime group, as
+    /// [`with_group`](Self::with_group) does.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a group that is not there.
+    fn with_rt_group<R>(
+        &self,
+        group: RtGroup,
+        f: impl FnOnce(&mut Busy<RtGroupBlock>) -> R,
+    ) -> Result<R>;
+
+    /// The bitmap or the summary of a realtime group, or those of a section without groups. Their
+    /// maps stay as they are for as long as the file system is mounted, but for growing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`rt::open`](super::rt::open).
+    fn rt_file(&self, group: Option<RtGroup>, file: GroupFile) -> Result<Self::RtFile>;
 
     /// A number for an intent that no other living one has.
     fn next_intent(&self) -> u64;

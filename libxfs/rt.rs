@@ -8,8 +8,13 @@
 //! [metadata directory tree](super::metadir) under `rtgroups`.
 
 mod free;
+mod scan;
+mod search;
+mod section;
 
 pub use free::{free_runs, is_free, summary, FreeRun, FreeRuns};
+pub(crate) use search::stretch;
+pub(crate) use section::Section;
 
 use super::{
     btree::Cursor,

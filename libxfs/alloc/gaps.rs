@@ -11,6 +11,7 @@ use crate::libxfs::{
         units::{AgBlock, AgNumber},
     },
     journal::Journal,
+    space::Stretch,
     trans::Trans,
 };
 
@@ -74,7 +75,11 @@ impl<'a, J: Journal> Gaps<'a, J> {
         }
         let mut best: Option<FreeExtent> = None;
         self.journal.with_group(self.ag, |group| {
-            group.busy.for_each_gap(free, |gap| {
+            group.busy.for_each_gap(&Stretch::from(*free), |gap| {
+                let gap = FreeExtent {
+                    start: gap.start,
+                    count: gap.count,
+                };
                 let Some(found) = part(&gap) else {
                     return;
                 };

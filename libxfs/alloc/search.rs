@@ -184,7 +184,7 @@ fn settle<J: Journal>(
     if !request.unlogged {
         trans.journal().with_group(agf.ag, |group| {
             group.busy.reserve()?;
-            group.busy.reuse(&part)
+            group.busy.reuse(&part.into())
         })??;
     }
     take(trans, agf, &whole, &part)?;

@@ -189,5 +189,5 @@ pub fn free<J: Journal>(
     }
     change.insert(trans, agf, &joined)?;
     change.finish(trans, agf, blocks)?;
-    journal.with_group(agf.ag, |group| group.busy.add(freed))?
+    journal.with_group(agf.ag, |group| group.busy.add(freed.into()))?
 }

@@ -17,7 +17,10 @@ use super::{
     geometry::Geometry,
     units::{DiskAddr, InodeNumber, RtExtent, RtGroup},
 };
-use core::mem::{offset_of, size_of};
+use core::{
+    mem::{offset_of, size_of},
+    ops::Range,
+};
 use zerocopy::{
     byteorder::{
         big_endian::{U32, U64},
@@ -210,6 +213,25 @@ impl<'a> Words<'a> {
         } else {
             u32::from_ne_bytes(*word)
         })
+    }
+}
+
+/// Bytes of word `index` in a block of a bitmap or a summary; `None` past its end.
+pub fn word_range(geo: &Geometry, index: usize) -> Option<Range<usize>> {
+    if index as u64 >= words_per_block(geo) {
+        return None;
+    }
+    let header = if has_headers(geo) { HEADER_SIZE } else { 0 };
+    let start = index.checked_mul(WORD_SIZE)?.checked_add(header)?;
+    Some(start..start.checked_add(WORD_SIZE)?)
+}
+
+/// A word as it lies in a block, in the order of [`Words`].
+pub const fn encode_word(geo: &Geometry, word: u32) -> [u8; WORD_SIZE] {
+    if has_headers(geo) {
+        word.to_be_bytes()
+    } else {
+        word.to_ne_bytes()
     }
 }
 

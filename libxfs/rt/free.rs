@@ -5,14 +5,16 @@
 //! Functions here take a bitmap or a summary as [`open`](super::open) gives it: with its mappings
 //! loaded.
 
+use super::scan::{Bitmap, Scan};
 use crate::libxfs::{
     bmap,
     error::{Error, Result},
     extents::{Mapping, State},
     format::{
         fault::Fault,
+        geometry::Geometry,
         kind::Kind,
-        rt::{self, RtFile, Words, WORD_BITS, WORD_BITS_LOG},
+        rt::{self, RtFile, Words},
         units::{FileBlock, RtExtent, RtGroup},
     },
     inode::{Inode, WhichFork},
@@ -35,23 +37,28 @@ struct RtBlockOf<S: Store> {
     run: Run,
 }
 
-/// Reads block `at` of a bitmap or a summary.
-fn read_block<S: Store>(store: &S, inode: &Inode, file: RtFile, at: u64) -> Result<RtBlockOf<S>> {
+/// The run of block `at` of a bitmap or a summary.
+pub(super) fn run_of(geo: &Geometry, inode: &Inode, at: u64) -> Result<Run> {
     let written = inode
         .extents(WhichFork::Data)?
         .get(FileBlock(at))
         .and_then(|mapping: Mapping| mapping.trimmed(FileBlock(at), FileBlock(u64::MAX)))
         .filter(|mapping| mapping.state == State::Normal);
-    let run = written
-        .and_then(|mapping| bmap::disk_addr(store.geometry(), Device::Data, mapping.start))
+    written
+        .and_then(|mapping| bmap::disk_addr(geo, Device::Data, mapping.start))
         .map(|start| Run {
             at: start,
-            len: store.geometry().basic_blocks_per_block(),
+            len: geo.basic_blocks_per_block(),
         })
         .ok_or(Error::inode(
             Fault::corrupt("data fork", "hole"),
             inode.number,
-        ))?;
+        ))
+}
+
+/// Reads block `at` of a bitmap or a summary.
+fn read_block<S: Store>(store: &S, inode: &Inode, file: RtFile, at: u64) -> Result<RtBlockOf<S>> {
+    let run = run_of(store.geometry(), inode, at)?;
     let block = store.read(Device::Data, run, Kind::Rt(file))?;
     Ok(RtBlockOf { block, at, run })
 }
@@ -63,13 +70,39 @@ impl<S: Store> RtBlockOf<S> {
     }
 }
 
-/// Free runs of a range of a bitmap, in order; made by [`free_runs`].
-pub struct FreeRuns<'a, S: Store> {
+/// A bitmap in a store.
+struct Reader<'a, S: Store> {
     store: &'a S,
     bitmap: &'a Inode,
-    at: u64,
-    end: u64,
     held: Option<RtBlockOf<S>>,
+}
+
+impl<S: Store> Bitmap for Reader<'_, S> {
+    fn geometry(&self) -> &Geometry {
+        self.store.geometry()
+    }
+
+    fn word(&mut self, block: u64, index: usize) -> Result<u32> {
+        let held = match self.held.take().filter(|held| held.at == block) {
+            Some(held) => held,
+            None => {
+                if self.store.interrupted() {
+                    return Err(Error::Interrupted);
+                }
+                read_block(self.store, self.bitmap, RtFile::Bitmap, block)?
+            }
+        };
+        let held = self.held.insert(held);
+        held.words(self.store, self.bitmap, RtFile::Bitmap)?
+            .get(index)
+            .ok_or(Error::Invalid)
+    }
+}
+
+/// Free runs of a range of a bitmap, in order; made by [`free_runs`].
+pub struct FreeRuns<'a, S: Store> {
+    bitmap: Reader<'a, S>,
+    scan: Scan,
 }
 
 /// The free runs among the realtime extents `from..end` of a bitmap, each trimmed to them; what
@@ -87,11 +120,12 @@ pub fn free_runs<'a, S: Store>(
 ) -> Result<FreeRuns<'a, S>> {
     let extents = rt::extents_of(store.geometry(), group).ok_or(Error::Invalid)?;
     Ok(FreeRuns {
-        store,
-        bitmap,
-        at: from.0,
-        end: end.0.min(extents),
-        held: None,
+        bitmap: Reader {
+            store,
+            bitmap,
+            held: None,
+        },
+        scan: Scan::new(from, end.min(RtExtent(extents))),
     })
 }
 
@@ -104,48 +138,7 @@ impl<S: Store> FreeRuns<'_, S> {
     /// loaded.
     #[allow(clippy::should_implement_trait)] // An iterator cannot be driven through errors.
     pub fn next(&mut self) -> Result<Option<FreeRun>> {
-        let start = self.skip(false)?;
-        let end = self.skip(true)?;
-        Ok((start < end).then(|| FreeRun {
-            start: RtExtent(start),
-            len: end.saturating_sub(start),
-        }))
-    }
-
-    /// Goes on past all extents that are free, or that are not; returns where that ends.
-    fn skip(&mut self, free: bool) -> Result<u64> {
-        while self.at < self.end {
-            let (word, bit) = self.word()?;
-            // Bits from here on that differ from those to be skipped.
-            let others = if free { !word } else { word } >> bit;
-            let left = WORD_BITS.saturating_sub(bit);
-            let same = others.trailing_zeros().min(left);
-            self.at = self.at.saturating_add(u64::from(same)).min(self.end);
-            if same < left {
-                break;
-            }
-        }
-        Ok(self.at)
-    }
-
-    /// The word that has the present bit, and the bit's index in it.
-    fn word(&mut self) -> Result<(u32, u32)> {
-        let (block, bit) = rt::bitmap_position(self.store.geometry(), RtExtent(self.at));
-        let held = match self.held.take().filter(|held| held.at == block) {
-            Some(held) => held,
-            None => {
-                if self.store.interrupted() {
-                    return Err(Error::Interrupted);
-                }
-                read_block(self.store, self.bitmap, RtFile::Bitmap, block)?
-            }
-        };
-        let held = self.held.insert(held);
-        let word = held
-            .words(self.store, self.bitmap, RtFile::Bitmap)?
-            .get((bit >> WORD_BITS_LOG) as usize)
-            .ok_or(Error::Invalid)?;
-        Ok((word, bit as u32 & WORD_BITS.saturating_sub(1)))
+        self.scan.next(&mut self.bitmap)
     }
 }
 

@@ -13,25 +13,67 @@
 use crate::libxfs::{
     error::{Error, Result},
     format::{
-        btree::FreeExtent,
-        units::{AgBlock, AgNumber},
+        btree::{FreeExtent, GroupBlock},
+        units::{AgBlock, AgNumber, RtGroup},
     },
     journal::{CommitSequence, Journal},
 };
 use kernel::alloc::{flags::GFP_KERNEL, KVVec};
 
+/// Blocks of a group, in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch<B> {
+    /// The first.
+    pub start: B,
+    /// How many.
+    pub count: u32,
+}
+
+impl<B: GroupBlock> Stretch<B> {
+    /// The block behind the last one.
+    pub fn end(&self) -> B {
+        B::from_raw(self.start.raw().saturating_add(self.count))
+    }
+
+    /// From one block to another, in front of which it ends.
+    fn between(start: B, end: B) -> Self {
+        Self {
+            start,
+            count: end.raw().saturating_sub(start.raw()),
+        }
+    }
+}
+
+impl From<FreeExtent> for Stretch<AgBlock> {
+    fn from(extent: FreeExtent) -> Self {
+        Self {
+            start: extent.start,
+            count: extent.count,
+        }
+    }
+}
+
 /// The busy blocks of a group.
-#[derive(Debug, Default)]
-pub struct Busy {
-    /// Freed by the transaction that holds the group's header, and not committed.
-    open: KVVec<FreeExtent>,
+#[derive(Debug)]
+pub struct Busy<B> {
+    /// Freed by the transaction that has the group locked, and not committed.
+    open: KVVec<Stretch<B>>,
     /// Freed by transactions that were committed. In order, without overlap.
-    waiting: KVVec<Waiting>,
+    waiting: KVVec<Waiting<B>>,
+}
+
+impl<B> Default for Busy<B> {
+    fn default() -> Self {
+        Self {
+            open: KVVec::new(),
+            waiting: KVVec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Waiting {
-    extent: FreeExtent,
+struct Waiting<B> {
+    extent: Stretch<B>,
     since: CommitSequence,
 }
 
@@ -42,27 +84,28 @@ pub fn stable<J: Journal>(journal: &J, sequence: CommitSequence) {
         // Every group is there.
         let _ = journal.with_group(AgNumber(ag), |group| group.busy.settle(sequence));
     }
+    for group in 0..journal.geometry().rt_group_count {
+        let _ = journal.with_rt_group(RtGroup(group), |busy| busy.settle(sequence));
+    }
 }
 
 /// What is left of an extent before and behind another one that overlaps it.
-fn around(extent: &FreeExtent, other: &FreeExtent) -> (Option<FreeExtent>, Option<FreeExtent>) {
-    let before = FreeExtent {
-        start: extent.start,
-        count: other.start.0.saturating_sub(extent.start.0),
-    };
-    let behind = FreeExtent {
-        start: other.end(),
-        count: extent.end().0.saturating_sub(other.end().0),
-    };
-    let some = |part: FreeExtent| Some(part).filter(|part| part.count != 0);
-    (some(before), some(behind))
+fn around<B: GroupBlock>(
+    extent: &Stretch<B>,
+    other: &Stretch<B>,
+) -> (Option<Stretch<B>>, Option<Stretch<B>>) {
+    let some = |part: Stretch<B>| Some(part).filter(|part| part.count != 0);
+    (
+        some(Stretch::between(extent.start, other.start)),
+        some(Stretch::between(other.end(), extent.end())),
+    )
 }
 
-fn overlap(one: &FreeExtent, other: &FreeExtent) -> bool {
+fn overlap<B: GroupBlock>(one: &Stretch<B>, other: &Stretch<B>) -> bool {
     one.start < other.end() && other.start < one.end()
 }
 
-impl Busy {
+impl<B: GroupBlock> Busy<B> {
     /// Makes room for what one free or one allocation adds, so that noting it cannot fail.
     ///
     /// # Errors
@@ -86,7 +129,7 @@ impl Busy {
     /// # Errors
     ///
     /// `NoMemory` where there is none.
-    pub fn add(&mut self, extent: FreeExtent) -> Result {
+    pub fn add(&mut self, extent: Stretch<B>) -> Result {
         if let Some(last) = self.open.last_mut() {
             if last.end() == extent.start {
                 last.count = last.count.saturating_add(extent.count);
@@ -107,7 +150,7 @@ impl Busy {
     /// # Errors
     ///
     /// `NoMemory` where there is none.
-    pub fn reuse(&mut self, extent: &FreeExtent) -> Result {
+    pub fn reuse(&mut self, extent: &Stretch<B>) -> Result {
         let mut at = 0;
         while let Some(open) = self.open.get_mut(at) {
             if !overlap(open, extent) {
@@ -132,7 +175,7 @@ impl Busy {
         self.reuse_waiting(extent)
     }
 
-    fn reuse_waiting(&mut self, extent: &FreeExtent) -> Result {
+    fn reuse_waiting(&mut self, extent: &Stretch<B>) -> Result {
         let first = self.first_behind(extent.start);
         let Some(&Waiting { since, .. }) = self.waiting.get(first) else {
             return Ok(());
@@ -185,13 +228,14 @@ impl Busy {
     }
 
     /// Calls `visit` with each part of `extent` that is not busy, in order.
-    pub fn for_each_gap(&self, extent: &FreeExtent, mut visit: impl FnMut(FreeExtent)) {
+    pub fn for_each_gap(&self, extent: &Stretch<B>, mut visit: impl FnMut(Stretch<B>)) {
         let mut at = extent.start;
         while at < extent.end() {
             let next = self.next(at, extent.end());
             let stop = next.map_or(extent.end(), |busy| busy.start.min(extent.end()));
-            if let Some(count) = stop.distance_from(at).filter(|&count| count != 0) {
-                visit(FreeExtent { start: at, count });
+            let gap = Stretch::between(at, stop);
+            if gap.count != 0 {
+                visit(gap);
             }
             let Some(busy) = next else {
                 break;
@@ -201,7 +245,7 @@ impl Busy {
     }
 
     /// The first busy extent that ends behind `at`, if it begins before `end`.
-    fn next(&self, at: AgBlock, end: AgBlock) -> Option<FreeExtent> {
+    fn next(&self, at: B, end: B) -> Option<Stretch<B>> {
         let waiting = self.waiting.get(self.first_behind(at));
         self.open
             .iter()
@@ -213,12 +257,12 @@ impl Busy {
     }
 
     /// Index of the first waiting extent that ends behind `at`.
-    fn first_behind(&self, at: AgBlock) -> usize {
+    fn first_behind(&self, at: B) -> usize {
         self.waiting
             .partition_point(|waiting| waiting.extent.end() <= at)
     }
 
-    fn insert(&mut self, new: Waiting) -> Result {
+    fn insert(&mut self, new: Waiting<B>) -> Result {
         let at = self.first_behind(new.extent.start);
         if let Some(before) = at.checked_sub(1).and_then(|at| self.waiting.get_mut(at)) {
             if before.since == new.since && before.extent.end() == new.extent.start {

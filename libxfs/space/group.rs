@@ -3,7 +3,7 @@
 //! What memory knows of a group and the disk does not.
 
 use super::{BlockOwner, Busy, Reservation, Reserve};
-use crate::libxfs::format::btree::Owner;
+use crate::libxfs::format::{btree::Owner, units::AgBlock};
 
 /// What is known of a group while the file system is mounted. The journal keeps one for each group;
 /// see [`Journal::with_group`](crate::libxfs::journal::Journal::with_group).
@@ -12,7 +12,7 @@ use crate::libxfs::format::btree::Owner;
 #[derive(Debug, Default)]
 pub struct Group {
     /// Blocks that are free, and must not be written past the log yet.
-    pub busy: Busy,
+    pub busy: Busy<AgBlock>,
     /// Blocks for the reference-count tree and the free-inode tree.
     pub metadata: Reservation,
     /// Blocks for the reverse-mapping tree. They come from the group's list and are counted as free,

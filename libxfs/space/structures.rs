@@ -2,7 +2,7 @@
 
 //! The structures that deferred work changes, as they are in a file system.
 
-use super::{free, prepare::settle_list, refcount::RefcountTree};
+use super::{free, free_rt, prepare::settle_list, refcount::RefcountTree};
 use crate::libxfs::{
     ag::{Listed, LockedAgf},
     attr::{
@@ -15,7 +15,8 @@ use crate::libxfs::{
     error::{Error, Result},
     format::{
         btree::Tree,
-        units::{AgNumber, FsBlock, InodeNumber, RtGroup},
+        rt,
+        units::{div_up, AgNumber, FsBlock, InodeNumber, RtBlock, RtGroup},
     },
     inode::WhichFork,
     items::{BmapUpdate, Exchange, ExtentFree},
@@ -118,8 +119,10 @@ impl<J: Journal> Structures<J> for Groups {
         (device, extent): (Device, ExtentFree),
         begun: bool,
     ) -> Result<u32> {
-        if device != Device::Data {
-            return Err(Error::Unsupported);
+        match device {
+            Device::Data => {}
+            Device::Realtime => return free_realtime(trans, &extent, begun),
+            Device::Log => return Err(Error::Invalid),
         }
         let start = FsBlock(extent.start);
         let (ag, _) = trans
@@ -193,6 +196,25 @@ fn lock<J: Journal>(
     let agf = LockedAgf::lock(trans, ag)?;
     settle_list(trans, deferred, &agf)?;
     Ok(agf)
+}
+
+/// Frees an extent of the realtime device.
+fn free_realtime<J: Journal>(
+    trans: &mut Trans<'_, J>,
+    extent: &ExtentFree,
+    begun: bool,
+) -> Result<u32> {
+    // A block of the bitmap more than the bits take, and as many of the summary as there are counts
+    // that change.
+    let geo = trans.geometry();
+    let per_block = rt::extents_per_block(geo).saturating_mul(geo.rt_extent_size.into());
+    let bitmap = div_up(extent.count.into(), per_block).unwrap_or(0);
+    let blocks = u32::try_from(bitmap).unwrap_or(u32::MAX).saturating_add(4);
+    if begun && trans.log_room() < trans.block_log_bytes(blocks) {
+        return Ok(0);
+    }
+    free_rt(trans, RtBlock(extent.start), extent.count)?;
+    Ok(extent.count)
 }
 
 /// The tree of a realtime group, of which there is none here.

@@ -46,7 +46,7 @@ use super::{
         fault::Fault,
         geometry::Geometry,
         kind::Kind,
-        units::{DiskAddr, InodeNumber},
+        units::{DiskAddr, InodeNumber, RtGroup},
     },
     inode::{Inode, WhichFork},
     items::{IntentId, Item, Work},
@@ -78,6 +78,8 @@ pub struct Trans<'a, J: Journal> {
     blocks: Blocks<J::Locked>,
     inodes: Inodes<J::Inode>,
     items: KVec<Item>,
+    /// The realtime groups in which the present transaction of a chain freed anything.
+    rt_freed: KVec<RtGroup>,
     /// Whether it waits until it is on stable storage.
     durable: bool,
     /// Whether what it claimed was given back.
@@ -109,6 +111,7 @@ impl<'a, J: Journal> Trans<'a, J> {
             blocks: Blocks::new(),
             inodes: Inodes::new(),
             items: KVec::new(),
+            rt_freed: KVec::new(),
             durable: false,
             settled: false,
         })
@@ -597,6 +600,19 @@ impl<'a, J: Journal> Trans<'a, J> {
         self.space.free_rt_extents(n);
     }
 
+    /// Notes that something was freed in a realtime group, which is locked: the group is told when
+    /// this is committed.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`.
+    pub fn note_rt_free(&mut self, group: RtGroup) -> Result {
+        if !self.rt_freed.contains(&group) {
+            self.rt_freed.push(group, GFP_KERNEL)?;
+        }
+        Ok(())
+    }
+
     /// Counts inodes that were made, or with a negative number removed, and how many more are free.
     pub fn count_inodes(&mut self, inodes: i64, free: i64) {
         let deltas = self.space.deltas_mut();
@@ -652,6 +668,15 @@ impl<'a, J: Journal> Trans<'a, J> {
     /// until that is on stable storage.
     fn freed_with(&mut self, sequence: CommitSequence) -> Result {
         let (journal, geo) = (self.journal, self.journal.geometry());
+        for group in &self.rt_freed {
+            journal.with_rt_group(*group, |busy| {
+                busy.commit(sequence);
+                if journal.is_stable(sequence) {
+                    busy.settle(sequence);
+                }
+            })?;
+        }
+        self.rt_freed.clear();
         for block in self.blocks.iter() {
             if block.device() != Device::Data || block.kind() != Kind::Agf {
                 continue;

@@ -12,12 +12,15 @@ use crate::{
             geometry::Geometry,
             kind::Kind,
             sb::{Counters, DiskSuperblock},
-            units::{AgNumber, DiskAddr, InodeNumber, Lsn, BASIC_BLOCK_SIZE},
+            units::{
+                AgNumber, DiskAddr, InodeNumber, Lsn, RtGroup, RtGroupBlock, BASIC_BLOCK_SIZE,
+            },
         },
         inode::{cluster_run, locate, Inode, Trust, WhichFork},
         items::{IntentId, Item, Work},
         journal::{Claim, CommitSequence, Journal, Shutdown},
-        space::{self, Group},
+        rt::{self, GroupFile},
+        space::{self, Busy, Group},
         store::{Device, Run, Store, StoreMut},
         trans::{BlockState, Changes, CounterDeltas, LogReservation},
     },
@@ -25,12 +28,16 @@ use crate::{
 use kernel::alloc::faults::FailAfter;
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    rc::Rc,
 };
 
 /// The sequence number that blocks get: that of a log which was just made, since it is never
 /// written.
 const LSN: Lsn = Lsn::new(1, 0);
+
+/// Files of the realtime section that were opened.
+type RtFiles = HashMap<(Option<RtGroup>, GroupFile), Rc<Inode>>;
 
 /// An image with its journal.
 pub struct SyncJournal {
@@ -47,6 +54,8 @@ pub struct SyncJournal {
     shutdown: Cell<Option<Shutdown>>,
     inodes_in_memory: Cell<bool>,
     groups: RefCell<Vec<Group>>,
+    rt_groups: RefCell<Vec<Busy<RtGroupBlock>>>,
+    rt_files: RefCell<RtFiles>,
     /// The last commit that counts as stable, where not all do.
     stable: Cell<u64>,
     forces: Cell<u64>,
@@ -56,7 +65,10 @@ impl SyncJournal {
     /// A journal over that store, with counters to begin with.
     pub fn new(store: ImageStore, counters: Counters) -> Self {
         let groups = store.geometry().ag_count;
+        let rt_groups = store.geometry().rt_group_count;
         Self {
+            rt_groups: RefCell::new((0..rt_groups).map(|_| Busy::default()).collect()),
+            rt_files: RefCell::default(),
             groups: RefCell::new((0..groups).map(|_| Group::default()).collect()),
             store,
             counters: Cell::new(counters),
@@ -267,6 +279,7 @@ impl StoreMut for SyncJournal {
 impl Journal for SyncJournal {
     type Ticket = ();
     type Inode = Box<Inode>;
+    type RtFile = Rc<Inode>;
 
     fn lock_inode(&self, number: InodeNumber) -> Result<Self::Inode> {
         self.check()?;
@@ -374,6 +387,28 @@ impl Journal for SyncJournal {
     fn write_through(&self, device: Device, run: Run, bytes: &[u8]) -> Result {
         self.check()?;
         self.store.write(device, &[run], bytes)
+    }
+
+    fn with_rt_group<R>(
+        &self,
+        group: RtGroup,
+        f: impl FnOnce(&mut Busy<RtGroupBlock>) -> R,
+    ) -> Result<R> {
+        let mut groups = self.rt_groups.borrow_mut();
+        groups
+            .get_mut(group.0 as usize)
+            .map(f)
+            .ok_or(Error::Invalid)
+    }
+
+    fn rt_file(&self, group: Option<RtGroup>, file: GroupFile) -> Result<Rc<Inode>> {
+        if let Some(inode) = self.rt_files.borrow().get(&(group, file)) {
+            return Ok(inode.clone());
+        }
+        let inode = Rc::new(rt::open(&self.store, group, file)?);
+        let mut files = self.rt_files.borrow_mut();
+        files.insert((group, file), inode.clone());
+        Ok(inode)
     }
 
     fn next_intent(&self) -> u64 {

@@ -76,6 +76,15 @@ impl World {
             blocks: claim,
             ..Claim::default()
         };
+        self.chain_with(claim, work)
+    }
+
+    /// As [`chain`](Self::chain), with any claim.
+    pub fn chain_with<R>(
+        &self,
+        claim: Claim,
+        work: impl FnOnce(&mut Trans<'_, SyncJournal>, &mut Deferred<'_, SyncJournal>) -> Result<R>,
+    ) -> Result<R> {
         let trans = Trans::start(&self.journal, self.log.truncate, claim)?;
         let mut chain = Chain::new(trans);
         let (trans, deferred) = chain.parts();

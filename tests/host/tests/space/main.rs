@@ -6,6 +6,7 @@
 mod busy;
 mod groups;
 mod harness;
+mod realtime;
 mod reserve;
 
 use xfs_host::random;
