@@ -4,6 +4,7 @@
 //! reference counts and deferred work, after which `libxfs/check` and `xfs_repair -n` find nothing.
 
 mod busy;
+mod full;
 mod groups;
 mod harness;
 mod realtime;
