@@ -5,6 +5,7 @@
 
 mod edits;
 mod names;
+mod realtime;
 mod sharing;
 mod world;
 
