@@ -31,7 +31,10 @@ use crate::{
                 chunks::ChunkMap,
                 inode::LogPlace, //
             },
-            units::Lsn, //
+            units::{
+                InodeNumber,
+                Lsn, //
+            },
         },
         log::{
             items::Items,
@@ -101,22 +104,58 @@ fn queue(block: &mut Locked, list: &mut WriteList) -> Result<Flushed> {
     }
 }
 
+/// Where the block of an inode's cluster lies.
+const fn cluster_run(place: LogPlace) -> Run {
+    Run {
+        at: place.at,
+        len: place.len,
+    }
+}
+
 impl Engine {
     /// Puts all inodes of a cluster into their block that have no changes under way, and the block on
     /// the list.
     fn flush_cluster(self: &Arc<Self>, place: LogPlace, list: &mut WriteList) -> Result<Flushed> {
-        let run = Run {
-            at: place.at,
-            len: place.len,
-        };
+        let run = cluster_run(place);
         let Some(mut block) = self.data.try_lock(&[run], Kind::InodeCluster)? else {
             return Ok(Flushed::Busy);
         };
         if block.is_pinned() {
             return Ok(Flushed::Pinned);
         }
-        let inodes = self.clusters.of(place.at)?;
         list.reserve(1)?;
+        match self.fill_cluster(run, &mut block)? {
+            true => queue(&mut block, list),
+            false => Ok(Flushed::Busy),
+        }
+    }
+
+    /// Has the block of an inode's cluster, in the cache, hold what was committed of the inode: for
+    /// who reads one that left memory before it was in its place. No one changes it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `Shutdown`, `NoMemory`, and those of reading the block.
+    pub(crate) fn settle_inode(self: &Arc<Self>, number: InodeNumber, place: LogPlace) -> Result {
+        let is_it =
+            |item: &&Arc<Item>| matches!(item.subject, Subject::Inode(one, _) if one == number);
+        let inodes = self.clusters.of(place.at)?;
+        let Some(item) = inodes.iter().find(is_it) else {
+            return Ok(());
+        };
+        if item.is_pinned() {
+            self.force_all()?;
+        }
+        let run = cluster_run(place);
+        let mut block = self.data.lock(&[run], Kind::InodeCluster)?;
+        // It will be written when the list of items is pushed.
+        self.fill_cluster(run, &mut block).map(|_| ())
+    }
+
+    /// Puts all inodes of a cluster into its block that have no changes under way. Returns whether
+    /// there were any.
+    fn fill_cluster(self: &Arc<Self>, run: Run, block: &mut Locked) -> Result<bool> {
+        let inodes = self.clusters.of(run.at)?;
         // Watches the block, so that what is put into it is known to be written.
         let watcher = match block.watcher_as::<Item>() {
             Some(watcher) => watcher,
@@ -126,11 +165,8 @@ impl Engine {
                 watcher
             }
         };
-        let mut newest = Lsn(0);
+        let mut any = false;
         for item in &inodes {
-            let Subject::Inode(_, place) = &item.subject else {
-                continue;
-            };
             let Some(lsn) = self.ail.lsn_of(item) else {
                 continue;
             };
@@ -146,21 +182,19 @@ impl Engine {
             let applied = image
                 .get(0)
                 .ok_or(Error::Invalid)
-                .and_then(|regions| recover::apply_inode(&self.geometry, regions, lsn, &mut block));
+                .and_then(|regions| recover::apply_inode(&self.geometry, regions, lsn, block));
             let older = item.state.lock().take_back(image);
             drop(older);
             applied.inspect_err(|_| {
                 self.health
                     .shut_down("since an inode cannot be put into its cluster");
             })?;
-            newest = newest.max(lsn);
-            debug_assert!(place.at == run.at);
+            any = true;
         }
-        if newest == Lsn(0) {
-            return Ok(Flushed::Busy);
+        if any {
+            watcher.state.lock().has_inodes = true;
         }
-        watcher.state.lock().has_inodes = true;
-        queue(&mut block, list)
+        Ok(any)
     }
 
     /// The inodes of a cluster whose block was written: those that have no other changes are in

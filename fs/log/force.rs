@@ -47,18 +47,23 @@ impl Engine {
         if self.stable.load(Acquire) >= sequence {
             return Ok(());
         }
+        if let Some(checkpoint) = self.find(|one| one == sequence) {
+            return checkpoint.wait();
+        }
         self.push(sequence)?;
-        let under_way = {
-            let progress = self.progress.lock();
-            // The last one that there is: those before it are stable before it is.
-            let last = progress.0.iter().rev().find(|one| one.sequence <= sequence);
-            last.cloned()
-        };
-        match under_way {
+        // The last one that there is: those before it are stable before it is.
+        match self.find(|one| one <= sequence) {
             Some(checkpoint) => checkpoint.wait(),
             None if self.health.is_shut_down() => Err(Error::Shutdown),
             None => Ok(()),
         }
+    }
+
+    /// The last checkpoint under way whose number is one of those.
+    fn find(&self, is_wanted: impl Fn(u64) -> bool) -> Option<Arc<Checkpoint>> {
+        let progress = self.progress.lock();
+        let mut all = progress.0.iter().rev();
+        all.find(|one| is_wanted(one.sequence)).cloned()
     }
 
     /// Waits until all that was committed so far is stable.

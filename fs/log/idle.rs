@@ -101,6 +101,15 @@ impl Engine {
     ///
     /// `Shutdown`, `NoMemory`, and those of reading it.
     pub(crate) fn log_superblock(self: &Arc<Self>) -> Result {
+        let logged = self.try_log_superblock();
+        if logged.is_err() {
+            // What comes next does not cover the log.
+            self.takes_cover();
+        }
+        logged
+    }
+
+    fn try_log_superblock(self: &Arc<Self>) -> Result {
         let sector = self.geometry.sector_size;
         let mut ticket = Ticket::take(self, superblock_reservation(sector))?;
         let run = Run {

@@ -29,7 +29,6 @@ use crate::{
             },
             units::{
                 AgInode,
-                DiskAddr,
                 InodeNumber, //
             },
         },
@@ -155,11 +154,33 @@ impl Cluster {
             self.run.at.0,
             self.run.len as usize * 512,
         )?;
+        let raw = self.raw_in(disk, &bytes, index)?;
+        Ok((raw.uid.get(), raw.lsn.get()))
+    }
+
+    /// The owner of an inode, in the bytes of the cluster.
+    fn owner_in(&self, disk: &LogDisk, bytes: &[u8], index: u64) -> Result<u32> {
+        Ok(self.raw_in(disk, bytes, index)?.uid.get())
+    }
+
+    fn raw_in(&self, disk: &LogDisk, bytes: &[u8], index: u64) -> Result<RawInode> {
         let size = disk.geometry.inode_size as usize;
         let slot = bytes.chunks_exact(size).nth(index as usize).ok_or(EIO)?;
-        let (raw, _) = RawInode::ref_from_prefix(slot).map_err(|_| EIO)?;
-        assert_eq!(raw.number.get(), self.first.0 + index);
-        Ok((raw.uid.get(), raw.lsn.get()))
+        let (raw, _) = RawInode::read_from_prefix(slot).map_err(|_| EIO)?;
+        match raw.number.get() == self.first.0 + index {
+            true => Ok(raw),
+            false => Err(EIO),
+        }
+    }
+
+    /// An inode of it, and where that lies.
+    fn place(&self, disk: &LogDisk, index: u64) -> (InodeNumber, LogPlace) {
+        let place = LogPlace {
+            at: self.run.at,
+            len: self.run.len,
+            offset: index as u32 * disk.geometry.inode_size,
+        };
+        (InodeNumber(self.first.0 + index), place)
     }
 
     /// Commits a change of an inode's owner.
@@ -170,12 +191,7 @@ impl Cluster {
         index: u64,
         owner: u32,
     ) -> Result {
-        let number = InodeNumber(self.first.0 + index);
-        let place = LogPlace {
-            at: DiskAddr(self.run.at.0),
-            len: self.run.len,
-            offset: index as u32 * disk.geometry.inode_size,
-        };
+        let (number, place) = self.place(disk, index);
         let mut raw = Self::raw(disk, number.0);
         raw.uid = owner.into();
         let core = LogInode::new(&raw);
@@ -299,6 +315,33 @@ mod tests {
             assert_eq!(cluster.on_disk(&disk, index)?.0, 2019);
         }
         assert_eq!(engine.grants().used(Head::Reserve), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn an_inode_that_left_memory_is_read_as_it_was_committed() -> Result {
+        let disk = LogDisk::new(Shape::PLAIN)?;
+        let cluster = Cluster::new(&disk)?;
+        let engine = disk.engine()?;
+        let mut slots = [const { None }; 2];
+        for (index, slot) in slots.iter_mut().enumerate() {
+            cluster.commit(&disk, slot, index as u64, 4000 + index as u32)?;
+        }
+        drop(slots);
+        let (number, place) = cluster.place(&disk, 1);
+        assert_eq!(engine.settle_inode(number, place), Ok(()));
+        let read = disk.cache.read(&[cluster.run], Kind::InodeCluster);
+        let bytes = read.map_err(|_| EIO)?;
+        assert_eq!(cluster.owner_in(&disk, &bytes, 1)?, 4001);
+        drop(bytes);
+        assert_eq!(cluster.on_disk(&disk, 1)?.0, 0);
+        assert_eq!(engine.unmount(), Ok(()));
+        for index in 0..2 {
+            assert_eq!(cluster.on_disk(&disk, index)?.0, 4000 + index as u32);
+        }
+        // Nor is anything left to settle.
+        assert_eq!(engine.settle_inode(number, place), Ok(()));
+        assert!(engine.is_at_rest());
         Ok(())
     }
 
