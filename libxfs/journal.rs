@@ -55,7 +55,8 @@ pub trait Journal: StoreMut {
     /// An inode that is locked for changes; dropping it unlocks it.
     type Inode: DerefMut<Target = Inode>;
 
-    /// A file that says what is free in the realtime section, with its map loaded.
+    /// A file of the realtime section as it was when the file system was mounted. If it is a bitmap
+    /// or a summary its map is loaded; of others only the number holds.
     type RtFile: Deref<Target = Inode>;
 
     /// Locks an inode in use for changes, with the mappings of its forks loaded. Whoever locks several, or holds blocks, must know that no
@@ -152,8 +153,8 @@ pub trait Journal: StoreMut {
         f: impl FnOnce(&mut Busy<RtGroupBlock>) -> R,
     ) -> Result<R>;
 
-    /// The bitmap or the summary of a realtime group, or those of a section without groups. Their
-    /// maps stay as they are for as long as the file system is mounted, but for growing.
+    /// A file of a realtime group, or of a section without groups. The maps of bitmap and summary stay
+    /// as they are for as long as the file system is mounted, but for growing.
     ///
     /// # Errors
     ///

@@ -9,26 +9,25 @@ use crate::libxfs::{
         self,
         change::{AttrChange, Stage},
     },
-    bmap::{self, MapSpace},
-    btree::{Hook, Root},
+    bmap::{self, MapSpace, MetaHook},
     defer::{Deferred, Structures},
     error::{Error, Result},
     format::{
-        btree::Tree,
         rt,
         units::{div_up, AgNumber, FsBlock, InodeNumber, RtBlock, RtGroup},
     },
     inode::WhichFork,
     items::{BmapUpdate, Exchange, ExtentFree},
     journal::Journal,
+    rt::GroupFile,
     store::Device,
     trans::{InodeId, Trans},
 };
-use core::convert::Infallible;
 
-/// The groups of the data device, and files. The groups' trees of owners and of shared extents, their
-/// free space, and the forks of files are what deferred work changes; realtime groups are not known
-/// here.
+/// The groups of both devices, and files: trees of owners and of shared extents, free space, and forks.
+///
+/// Inodes that work needs, those with the trees of realtime groups among them, are locked by their
+/// numbers where the transaction does not hold them, and stay so to the end of the chain.
 #[derive(Clone, Copy, Debug)]
 pub struct Groups;
 
@@ -65,12 +64,12 @@ impl<J: Journal> Structures<J> for Groups {
         J: 'd,
         'd: 'h;
     type RtRmap<'h, 'd>
-        = Infallible
+        = MetaHook<'h, 'd, J>
     where
         J: 'd,
         'd: 'h;
     type RtRefcount<'h, 'd>
-        = Infallible
+        = MetaHook<'h, 'd, J>
     where
         J: 'd,
         'd: 'h;
@@ -96,20 +95,20 @@ impl<J: Journal> Structures<J> for Groups {
 
     fn rt_rmap<'h, 'd>(
         &'h mut self,
-        _: &mut Trans<'_, J>,
-        _: &'h mut Deferred<'d, J>,
-        _: RtGroup,
-    ) -> Result<(InodeNumber, Infallible)> {
-        Err(Error::Unsupported)
+        trans: &mut Trans<'_, J>,
+        deferred: &'h mut Deferred<'d, J>,
+        group: RtGroup,
+    ) -> Result<(InodeNumber, MetaHook<'h, 'd, J>)> {
+        tree_of(trans, deferred, group, GroupFile::Rmap)
     }
 
     fn rt_refcount<'h, 'd>(
         &'h mut self,
-        _: &mut Trans<'_, J>,
-        _: &'h mut Deferred<'d, J>,
-        _: RtGroup,
-    ) -> Result<(InodeNumber, Infallible)> {
-        Err(Error::Unsupported)
+        trans: &mut Trans<'_, J>,
+        deferred: &'h mut Deferred<'d, J>,
+        group: RtGroup,
+    ) -> Result<(InodeNumber, MetaHook<'h, 'd, J>)> {
+        tree_of(trans, deferred, group, GroupFile::Refcount)
     }
 
     fn free_extent(
@@ -217,25 +216,14 @@ fn free_realtime<J: Journal>(
     Ok(extent.count)
 }
 
-/// The tree of a realtime group, of which there is none here.
-impl<J: Journal, T: Tree> Hook<J, T> for Infallible {
-    fn root<'r>(&'r self, _: &'r Trans<'_, J>) -> Result<Root<'r, T::Pointer>> {
-        match *self {}
-    }
-
-    fn set_root(&mut self, _: &mut Trans<'_, J>, _: T::Pointer, _: u32) -> Result {
-        match *self {}
-    }
-
-    fn change_fork<'r>(&'r mut self, _: &'r mut Trans<'_, J>) -> Result<&'r mut [u8]> {
-        match *self {}
-    }
-
-    fn allocate(&mut self, _: &mut Trans<'_, J>, _: Option<T::Pointer>) -> Result<T::Pointer> {
-        match *self {}
-    }
-
-    fn free(&mut self, _: &mut Trans<'_, J>, _: T::Pointer) -> Result {
-        match *self {}
-    }
+/// The tree in a file of a realtime group, whose inode is locked.
+fn tree_of<'h, 'd, J: Journal>(
+    trans: &mut Trans<'_, J>,
+    deferred: &'h mut Deferred<'d, J>,
+    group: RtGroup,
+    file: GroupFile,
+) -> Result<(InodeNumber, MetaHook<'h, 'd, J>)> {
+    let number = trans.journal().rt_file(Some(group), file)?.number;
+    let inode = trans.hold_inode(number)?;
+    Ok((number, MetaHook { deferred, inode }))
 }

@@ -338,3 +338,64 @@ fn realtime_extents_are_not_given_while_a_crash_gives_them_back() {
     section.give_all();
     section.world.check();
 }
+
+/// Stages a copy on write in realtime extents: they have an owner, and a count.
+fn stage(section: &mut Section, random: &mut Random) {
+    let RtWanted { target, .. } = wanted(section, random);
+    let wanted = RtWanted {
+        request: Request::new(1, 1 + random.below(20)),
+        target,
+        place: Place::Near,
+    };
+    let claim = Claim {
+        rt_extents: wanted.request.max.into(),
+        blocks: 40,
+        ..Claim::default()
+    };
+    let size = section.world.journal.geometry().rt_extent_size;
+    let taken = section.world.chain_with(claim, |trans, deferred| {
+        let (start, count) = space::allocate_rt(trans, &wanted)?.unwrap();
+        deferred.alloc_cow(Device::Realtime, start.0, count * size)?;
+        Ok((start, count))
+    });
+    section.taken.push(taken.unwrap());
+}
+
+fn unstage(section: &mut Section, random: &mut Random) {
+    let which = random.below(section.taken.len() as u32) as usize;
+    let (start, count) = section.taken.swap_remove(which);
+    let size = section.world.journal.geometry().rt_extent_size;
+    let claim = Claim {
+        blocks: 40,
+        ..Claim::default()
+    };
+    section
+        .world
+        .chain_with(claim, |_, deferred| {
+            deferred.free_cow(Device::Realtime, start.0, count * size)?;
+            let extent = ExtentFree::data(start.0, count * size);
+            deferred.free_extent(Device::Realtime, extent)
+        })
+        .unwrap();
+}
+
+#[test]
+fn copies_are_staged_with_owners_and_counts_in_realtime_groups() {
+    let mut section = Section::new(named("rt-groups"));
+    let mut random = Random::new(25);
+    let counters = section.world.journal.counters();
+    for _ in 0..steps(400) {
+        if random.below(10) < 8 || section.taken.is_empty() {
+            stage(&mut section, &mut random);
+        } else {
+            unstage(&mut section, &mut random);
+        }
+    }
+    section.world.check_staged();
+    while !section.taken.is_empty() {
+        unstage(&mut section, &mut random);
+    }
+    section.compare();
+    section.world.check();
+    assert_eq!(section.world.journal.counters(), counters);
+}
