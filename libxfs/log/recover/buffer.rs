@@ -9,7 +9,7 @@ use crate::libxfs::{
         ag::{agf, agfl, agi},
         attr::{leaf, remote},
         btree::{self, Tree, TreeKind},
-        da,
+        crc, da,
         dir::{data, free, leaf as dir_leaf},
         fault::Fault,
         geometry::Geometry,
@@ -133,7 +133,8 @@ impl<R: Replay> Recovery<'_, R> {
             return Ok(());
         }
         let mut block = self.hold(run, NAME)?;
-        if self.is_newer(item.tag, &block) {
+        let torn = self.is_torn(kind_of(&self.geo, item.tag, &block), run, &block);
+        if !torn && self.is_newer(item.tag, &block) {
             // What is there will be used as it is.
             return match kind_of(&self.geo, item.tag, &block) {
                 Some(kind) => self.verify(kind, run.at, &block),
@@ -160,7 +161,10 @@ impl<R: Replay> Recovery<'_, R> {
         if kind == Kind::Superblock && run.at == DiskAddr(0) {
             self.superblock(&block)?;
         }
-        self.keep(block, run, kind, true)
+        match torn {
+            true => self.keep_torn(block, run, kind, true),
+            false => self.keep(block, run, kind, true),
+        }
     }
 
     fn verify(&self, kind: Kind, at: DiskAddr, block: &[u8]) -> Result {
@@ -238,10 +242,14 @@ impl<R: Replay> Recovery<'_, R> {
                         item.at,
                     ));
                 }
+                // What else is wrong with it must not be hidden.
+                let is_whole = crc::block_crc_is_good(raw, inode::CRC_OFFSET);
                 if let Some(into) = raw.get_mut(within..).and_then(|raw| raw.get_mut(..4)) {
                     into.copy_from_slice(logged);
                 }
-                inode::seal(raw);
+                if is_whole {
+                    inode::seal(raw);
+                }
             }
         }
         Ok(())

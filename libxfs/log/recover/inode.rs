@@ -47,7 +47,9 @@ impl<R: Replay> Recovery<'_, R> {
             .get_mut(place.offset as usize..)
             .and_then(|rest| rest.get_mut(..self.geo.inode_size as usize))
             .ok_or(corrupt(Fault::corrupt(NAME, "ilf_boffset")))?;
-        if is_newer(bytes, lsn).map_err(replay)? {
+        let there = lsn_of(bytes).map_err(replay)?;
+        let torn = self.torn.contains(run) || self.is_inode_torn(item.number, there, bytes);
+        if !torn && there != Lsn(u64::MAX) && there > lsn {
             // The blocks of a tree that changed hands may still be older.
             ensure(
                 !item.fields.has(Fields::DATA_OWNER | Fields::ATTR_OWNER),
@@ -69,6 +71,9 @@ impl<R: Replay> Recovery<'_, R> {
         .map_err(corrupt)?;
         put(&item, lsn, bytes).map_err(corrupt)?;
         inode::seal(bytes);
+        if torn {
+            return self.keep_torn(cluster, run, Kind::InodeCluster, false);
+        }
         Dinode::verified(&self.geo, item.number, bytes).map_err(replay)?;
         self.keep(cluster, run, Kind::InodeCluster, false)
     }
@@ -115,14 +120,13 @@ fn check_place(geo: &Geometry, item: &InodeItem<'_>) -> core::result::Result<(),
     ensure(place.at != DiskAddr(0), NAME, "ilf_blkno")
 }
 
-/// Whether an inode on the disk is newer than a change of that LSN. Several transactions can have the
-/// same one, so the same is not newer.
-fn is_newer(bytes: &[u8], lsn: Lsn) -> core::result::Result<bool, Fault> {
+/// The LSN of an inode on the disk. Several transactions can have the same one, so the same is not
+/// newer.
+fn lsn_of(bytes: &[u8]) -> core::result::Result<Lsn, Fault> {
     let (raw, _) =
         RawInode::ref_from_prefix(bytes).map_err(|_| Fault::corrupt(NAME, "ilf_boffset"))?;
     ensure(raw.magic.get() == inode::MAGIC, "dinode", "di_magic")?;
-    let there = Lsn(raw.lsn.get());
-    Ok(there != Lsn(u64::MAX) && there > lsn)
+    Ok(Lsn(raw.lsn.get()))
 }
 
 /// Puts an item's core and forks into an inode.

@@ -23,10 +23,11 @@ mod inode;
 mod quota;
 mod sort;
 mod survey;
+mod torn;
 
 pub use inode::apply as apply_inode;
 
-use self::survey::Survey;
+use self::{survey::Survey, torn::TornBlocks};
 use super::{
     device::ReadLog,
     gather::Transaction,
@@ -144,6 +145,8 @@ pub fn recover<D: ReadLog, R: Replay>(
         options,
         survey: &survey,
         pending: KVVec::new(),
+        torn: TornBlocks::new(),
+        end: head.next,
         intents: KVVec::new(),
         lsn: Lsn(0),
         transaction: 0,
@@ -151,6 +154,7 @@ pub fn recover<D: ReadLog, R: Replay>(
     };
     live.transactions(|transaction| recovery.transaction(&transaction))?;
     recovery.submit()?;
+    recovery.submit_torn()?;
     for intent in &recovery.intents {
         intent.check(&recovery.geo)?;
     }
@@ -181,6 +185,9 @@ struct Recovery<'a, R: Replay> {
     survey: &'a Survey,
     /// Blocks that transactions of `lsn` have changed.
     pending: KVVec<Pending>,
+    torn: TornBlocks,
+    /// Where the log goes on.
+    end: Lsn,
     intents: KVVec<Intent>,
     lsn: Lsn,
     /// Transactions so far.
@@ -277,6 +284,9 @@ impl<R: Replay> Recovery<'_, R> {
 
     /// Keeps a block that was changed, to be written as that kind.
     fn keep(&mut self, block: R::Block, run: Run, kind: Kind, logged: bool) -> Result {
+        if self.torn.contains(run) {
+            return self.keep_torn(block, run, kind, logged);
+        }
         let order = self.pending.len();
         let pending = Pending {
             run,
@@ -296,7 +306,8 @@ impl<R: Replay> Recovery<'_, R> {
         sort::sort(&mut pending, |one| (place(one), one.order));
         let mut all = pending.iter().peekable();
         while let Some(one) = all.next() {
-            if all.peek().is_some_and(|next| place(next) == place(one)) {
+            let again = all.peek().is_some_and(|next| place(next) == place(one));
+            if again || self.torn.contains(one.run) {
                 continue;
             }
             let mut block = self.blocks.hold(one.run)?;
