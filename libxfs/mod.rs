@@ -48,6 +48,7 @@ pub mod mount;
 pub mod ops;
 pub mod parent;
 pub mod quota;
+pub mod recovery;
 pub mod refcount;
 pub mod rmap;
 pub mod rt;

@@ -70,6 +70,18 @@ impl<'a, D: WriteLog> Writer<'a, D> {
         })
     }
 
+    /// Has the log keep what recovery found from `tail` on: intents that are still to be carried out.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a place that is not at most one time round the ring behind the head.
+    pub fn needed_from(mut self, tail: Lsn) -> Result<Self> {
+        space::distance(self.place.area.len, tail, self.place.next).ok_or(Error::Invalid)?;
+        self.place.tail = tail;
+        self.cover = Cover::Need;
+        Ok(self)
+    }
+
     /// Where the next record goes.
     pub fn head(&self) -> Head {
         Head {

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Replays the log of an XFS, as far as that takes no transactions.
+//! Recovers an XFS: replays its log, and does what that has left.
 
 use std::{
     env,
     error::Error,
-    fs::{File, OpenOptions},
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -14,33 +12,30 @@ use std::{
 use xfs_host::{
     image::{Disk, Disks, FileDisk, ImageStore},
     libxfs::{
-        ag::{read_agf, read_agi, refcount, sum_counters},
+        ag::{read_agf, read_agi, refcount},
+        error::Error as XfsError,
         format::{
             btree::{Domain, RefcountKey},
-            crc,
-            geometry::Geometry,
             log::item::ItemKind,
-            sb::{DiskSuperblock, CRC_OFFSET},
-            units::{AgBlock, AgNumber},
+            units::{AgBlock, AgNumber, RtGroup, RtGroupBlock},
         },
-        log::{
-            recover::{recover, Options, Recovered},
-            stale,
-            writer::Writer,
-        },
-        store::Store,
+        items::Work,
+        log::recover::Options,
+        rt::{self, GroupFile},
+        space::Groups,
+        store::{Device, Store},
     },
-    log::{FileLog, ImageReplay},
+    log_journal::{Behaviour, LogJournal, Replayed, Volume},
 };
-use zerocopy::FromBytes;
 
 const USAGE: &str = "\
 usage: recover [--log FILE] [--rt FILE] [--quota] DATA
 
-Replays the log of the XFS on the file or device DATA and says what it found. Where nothing is left
-to do, the log is clean then, and the status 0; where something is that takes transactions (intents
-without an answer, unlinked inodes, extents staged for copy on write), that is listed, the log stays
-as it is, to be replayed again by whoever can do the rest, and the status is 3.";
+Replays the log of the XFS on the file or device DATA, says what it found, and does what is left:
+carries out intents, and frees extents staged for copy on write. The log is clean then, and the
+status 0. What cannot be done yet (inodes without a name, intents about files, attributes and the
+realtime device) is listed; then nothing that is left is done, the log stays as it is, to be
+replayed again by whoever can do the rest, and the status is 3.";
 
 /// What was asked for.
 #[derive(Default)]
@@ -70,51 +65,50 @@ impl Arguments {
     }
 
     fn disks(&self) -> Result<Disks, Box<dyn Error>> {
-        let open = |path: &PathBuf| -> Result<Arc<dyn Disk>, Box<dyn Error>> {
-            let disk = FileDisk::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let open = |path: &Path| -> Result<Arc<dyn Disk>, Box<dyn Error>> {
+            let disk = FileDisk::open_rw(path).map_err(|e| format!("{}: {e}", path.display()))?;
             Ok(Arc::new(disk))
         };
         Ok(Disks {
             data: open(&self.data)?,
-            log: self.log.as_ref().map(open).transpose()?,
-            rt: self.rt.as_ref().map(open).transpose()?,
+            log: self.log.as_deref().map(open).transpose()?,
+            rt: self.rt.as_deref().map(open).transpose()?,
         })
     }
 }
 
-fn open(path: &Path) -> Result<File, Box<dyn Error>> {
-    let file = OpenOptions::new().read(true).write(true).open(path);
-    file.map_err(|e| format!("{}: {e}", path.display()).into())
-}
-
 /// What libxfs reports.
-fn said(error: xfs_host::libxfs::error::Error) -> Box<dyn Error> {
+fn said(error: XfsError) -> Box<dyn Error> {
     match error {
-        xfs_host::libxfs::error::Error::Corrupt(corruption) => corruption.to_string().into(),
+        XfsError::Corrupt(corruption) => corruption.to_string().into(),
         other => format!("{other:?}").into(),
     }
 }
 
+/// Whether work can be done.
+fn can_be_done(work: &Work) -> bool {
+    matches!(
+        work,
+        Work::ExtentFree(Device::Data, _)
+            | Work::RmapUpdate(Device::Data, _)
+            | Work::RefcountUpdate(Device::Data, _)
+    )
+}
+
 fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
-    let disks = arguments.disks()?;
-    let store = ImageStore::open(disks.clone()).map_err(|refused| refused.to_string())?;
-    let geo = store.geometry();
-    let file = open(&arguments.data)?;
-    let log = FileLog(open(arguments.log.as_ref().unwrap_or(&arguments.data))?);
-    let disk = FileDisk::open_rw(&arguments.data)?;
-    let mut blocks = ImageReplay::new(disks.data.clone(), Some(&disk));
+    let mut volume = Volume::open(arguments.disks()?).map_err(|refused| refused.to_string())?;
     let options = Options {
         quota: arguments.quota,
     };
-    let Some(recovered) = recover(&log, &mut blocks, geo, options).map_err(said)? else {
+    let Some(replayed) = volume.replay(options).map_err(said)? else {
         println!("the log is clean");
         return Ok(ExitCode::SUCCESS);
     };
     println!(
         "{} transactions, {} blocks written",
-        recovered.transactions, blocks.written
+        replayed.transactions, replayed.blocks
     );
-    for intent in &recovered.intents {
+    for intent in &replayed.intents {
         println!(
             "intent {} {:#x} of record {}:{}",
             intent.work.kind().map_or("", ItemKind::name),
@@ -123,20 +117,29 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             intent.lsn.block()
         );
     }
-    let geo = &recovered.geometry;
-    let store = ImageStore::with_geometry(disks, geo.clone());
+    let store = ImageStore::with_geometry(volume.disks().clone(), volume.geometry().clone());
     let unlinked = unlinked(&store)?;
-    let staged = staged(&store)?;
-    println!(
-        "{} intents, {unlinked} lists of unlinked inodes and {staged} staged extents are left",
-        recovered.intents.len()
+    let (staged, rt_staged) = staged(&store)?;
+    let intents = replayed.intents.len();
+    let left = format!(
+        "{intents} intents, {unlinked} lists of unlinked inodes and {} staged extents",
+        staged + rt_staged
     );
-    if !recovered.intents.is_empty() || unlinked != 0 || staged != 0 {
+    let all = replayed.intents.iter().all(|left| can_be_done(&left.work));
+    if unlinked != 0 || rt_staged != 0 || !all {
+        println!("{left} are left");
         return Ok(ExitCode::from(3));
     }
-    count(&store, &file)?;
-    end(&log, geo, &recovered).map_err(said)?;
+    finish(&volume, replayed).map_err(said)?;
+    println!("{left} were left, and are done");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Does what replaying has left, and makes the log a clean one.
+fn finish(volume: &Volume, replayed: Replayed) -> Result<(), XfsError> {
+    let journal = LogJournal::open(volume, Some(&replayed), Behaviour::default())?;
+    journal.finish(replayed, &mut Groups, |_| Err(XfsError::Unsupported))?;
+    journal.unmount()
 }
 
 /// Lists of unlinked inodes that are not empty.
@@ -153,13 +156,14 @@ fn unlinked(store: &ImageStore) -> Result<usize, Box<dyn Error>> {
     Ok(lists)
 }
 
-/// Extents of the data device that were staged for copy on write.
-fn staged(store: &ImageStore) -> Result<usize, Box<dyn Error>> {
-    let mut extents = 0;
-    if !store.geometry().features.reflink() {
-        return Ok(extents);
+/// Extents that were staged for copy on write: of the data device, and of the realtime device.
+fn staged(store: &ImageStore) -> Result<(usize, usize), Box<dyn Error>> {
+    let geo = store.geometry();
+    let (mut data, mut realtime) = (0, 0);
+    if !geo.features.reflink() {
+        return Ok((data, realtime));
     }
-    for ag in (0..store.geometry().ag_count).map(AgNumber) {
+    for ag in (0..geo.ag_count).map(AgNumber) {
         let agf = read_agf(store, ag).map_err(said)?;
         let mut cursor = refcount(store, ag, &agf).map_err(said)?;
         let key = |start| RefcountKey {
@@ -168,32 +172,22 @@ fn staged(store: &ImageStore) -> Result<usize, Box<dyn Error>> {
         };
         let mut records = cursor.range(key(0), key(u32::MAX));
         while records.next().map_err(said)?.is_some() {
-            extents += 1;
+            data += 1;
         }
     }
-    Ok(extents)
-}
-
-/// Sets the superblock's counters to what the groups say: they are not logged.
-fn count(store: &ImageStore, file: &File) -> Result<(), Box<dyn Error>> {
-    let counters = sum_counters(store).map_err(said)?;
-    let mut sector = vec![0; store.geometry().sector_size as usize];
-    file.read_exact_at(&mut sector, 0)?;
-    let (superblock, _) =
-        DiskSuperblock::mut_from_prefix(&mut sector).map_err(|_| "no superblock")?;
-    superblock.icount = counters.inodes.into();
-    superblock.ifree = counters.free_inodes.into();
-    superblock.fdblocks = counters.free_blocks.into();
-    crc::set_block_crc(&mut sector, CRC_OFFSET);
-    file.write_all_at(&sector, 0)?;
-    Ok(file.sync_data()?)
-}
-
-/// Makes the log a clean one.
-fn end(log: &FileLog, geo: &Geometry, recovered: &Recovered) -> xfs_host::libxfs::error::Result {
-    stale::clear(log, geo, &recovered.head)?;
-    let mut writer = Writer::new(log, geo, &recovered.head, 32 << 10)?;
-    writer.unmount()
+    for group in (0..geo.rt_group_count).map(RtGroup) {
+        let file = rt::open(store, Some(group), GroupFile::Refcount).map_err(said)?;
+        let mut cursor = rt::refcount(store, group, &file).map_err(said)?;
+        let key = |start| RefcountKey {
+            domain: Domain::Cow,
+            start: RtGroupBlock(start),
+        };
+        let mut records = cursor.range(key(0), key(u32::MAX));
+        while records.next().map_err(said)?.is_some() {
+            realtime += 1;
+        }
+    }
+    Ok((data, realtime))
 }
 
 fn main() -> ExitCode {

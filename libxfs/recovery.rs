@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What recovery does once the log was [replayed](super::log::recover): all that takes transactions.
+//!
+//! First the intents without an answer are carried out, in the order of the log. What they leave is a
+//! file system as it would be had the machine gone on, but for what was in memory alone: inodes that
+//! no name leads to are given back, and so are blocks that staged a copy on write.
+//!
+//! All of it can be cut again at any point. Until the log's tail is past the intents they are found
+//! once more, with their answers as far as these were written.
+//!
+//! Source: `xlog_recover_finish` in `fs/xfs/xfs_log_recover.c` of Linux 7.3 for the order.
+
+use super::{
+    ag,
+    defer::{Chain, Structures},
+    error::{Error, Result},
+    format::{
+        btree::{Domain, RefcountKey},
+        fault::Fault,
+        geometry::Geometry,
+        units::{AgBlock, AgInode, AgNumber, DiskAddr, InodeNumber, RtGroup, RtGroupBlock},
+    },
+    inode::WhichFork,
+    items::{ExtentFree, IntentId, Work},
+    journal::{Claim, Journal},
+    rt,
+    store::Device,
+    trans::{space, LogReservation, LogReservations, Trans},
+};
+use kernel::alloc::{flags::GFP_KERNEL, KVVec, KVec};
+
+/// Mappings that work on an attribute may add to its fork, but for those of a value.
+const ATTR_MAPPINGS: u64 = 2;
+
+/// The reservation that serves any kind of work.
+fn reservation(geo: &Geometry) -> Result<LogReservation> {
+    let all = LogReservations::new(geo).ok_or(Error::Invalid)?;
+    let attr = all.attr_set(0).unwrap_or(all.truncate);
+    let mut most = all.truncate;
+    for other in [all.write, attr] {
+        if other.bytes > most.bytes {
+            most = other;
+        }
+    }
+    Ok(most)
+}
+
+/// Blocks that work may take, at most.
+fn blocks_for(geo: &Geometry, work: &Work) -> u64 {
+    match work {
+        Work::ExtentFree(..) => 0,
+        Work::RmapUpdate(Device::Realtime, updates) => {
+            space::rt_rmaps_add(geo, updates.len() as u64)
+        }
+        Work::RmapUpdate(_, updates) => space::rmaps_add(geo, updates.len() as u64),
+        Work::RefcountUpdate(_, updates) => space::rmaps_add(geo, updates.len() as u64),
+        Work::BmapUpdate(update) => space::extent_add(geo, update.fork),
+        Work::AttrUpdate(update) => {
+            let value = update.value().len().max(update.new_value().len()) as u64;
+            let value = value.div_ceil(u64::from(geo.block_size).max(1));
+            space::da_enter(geo, WhichFork::Attr)
+                .saturating_add(space::extents_add(geo, ATTR_MAPPINGS, WhichFork::Attr))
+                .saturating_add(value.saturating_mul(2))
+        }
+        // Both files may get a mapping more for each end of what is exchanged.
+        Work::Exchange(_) => space::extents_add(geo, 4, WhichFork::Data).saturating_mul(2),
+    }
+}
+
+/// Carries out intents that were found in the log, in its order. Their records must be needed until
+/// this has returned.
+///
+/// # Errors
+///
+/// Those of the work; the file system is shut down then.
+pub fn finish_intents<J: Journal, S: Structures<J>>(
+    journal: &J,
+    intents: KVec<(IntentId, Work)>,
+    on: &mut S,
+) -> Result {
+    if intents.is_empty() {
+        return Ok(());
+    }
+    let geo = journal.geometry();
+    let mut blocks = intents.iter().fold(0u64, |sum, (_, work)| {
+        sum.saturating_add(blocks_for(geo, work))
+    });
+    let log = reservation(geo)?;
+    let trans = loop {
+        let claim = Claim {
+            blocks,
+            rt_extents: 0,
+            emergency: true,
+        };
+        match Trans::start(journal, log, claim) {
+            // It is the most that the work can take; hardly ever does it.
+            Err(Error::NoSpace) if blocks != 0 => blocks /= 2,
+            other => break other?,
+        }
+    };
+    Chain::resume(trans, intents)?.commit(on)?;
+    Ok(())
+}
+
+/// Gives back all inodes without a name: `inactivate` takes the first of a list out of it, and frees
+/// it. Returns how many there were.
+///
+/// # Errors
+///
+/// Those of reading and of `inactivate`; `Corrupt` for a list that does not get shorter.
+pub fn free_unlinked<J: Journal>(
+    journal: &J,
+    mut inactivate: impl FnMut(InodeNumber) -> Result,
+) -> Result<u64> {
+    let geo = journal.geometry();
+    let mut freed = 0u64;
+    for ag in (0..geo.ag_count).map(AgNumber) {
+        let buckets = ag::read_agi(journal, ag)?.unlinked.len();
+        for bucket in 0..buckets {
+            let mut before = None;
+            loop {
+                let agi = ag::read_agi(journal, ag)?;
+                let first = agi.unlinked.get(bucket).map_or(u32::MAX, |head| head.get());
+                if first == u32::MAX {
+                    break;
+                }
+                let number = geo.inode_number(ag, AgInode(first));
+                let number = number.filter(|_| before != Some(first));
+                let number = number.ok_or_else(|| {
+                    let at = geo.ag_block_addr(ag, AgBlock(0)).unwrap_or(DiskAddr(0));
+                    Error::block(Fault::corrupt("agi", "unlinked"), Device::Data, at)
+                })?;
+                before = Some(first);
+                inactivate(number)?;
+                freed = freed.saturating_add(1);
+            }
+        }
+    }
+    Ok(freed)
+}
+
+/// An extent that stages a copy on write.
+type Staged = (u64, u32);
+
+/// The extents of a group that stage copies on write.
+fn staged_in_group<J: Journal>(journal: &J, ag: AgNumber) -> Result<KVVec<Staged>> {
+    let geo = journal.geometry();
+    let agf = ag::read_agf(journal, ag)?;
+    let mut cursor = ag::refcount(journal, ag, &agf)?;
+    let key = |start| RefcountKey {
+        domain: Domain::Cow,
+        start: AgBlock(start),
+    };
+    let mut staged = KVVec::new();
+    let mut records = cursor.range(key(0), key(u32::MAX));
+    while let Some(record) = records.next()? {
+        let start = geo.fs_block(ag, record.start).ok_or(Error::Invalid)?;
+        staged.push((start.0, record.count), GFP_KERNEL)?;
+    }
+    Ok(staged)
+}
+
+/// The same of a realtime group.
+fn staged_in_rt_group<J: Journal>(journal: &J, group: RtGroup) -> Result<KVVec<Staged>> {
+    let geo = journal.geometry();
+    let file = rt::open(journal, Some(group), rt::GroupFile::Refcount)?;
+    let mut staged = KVVec::new();
+    let mut cursor = rt::refcount(journal, group, &file)?;
+    let key = |start| RefcountKey {
+        domain: Domain::Cow,
+        start: RtGroupBlock(start),
+    };
+    let mut records = cursor.range(key(0), key(u32::MAX));
+    while let Some(record) = records.next()? {
+        let start = geo.rt_block(group, record.start).ok_or(Error::Invalid)?;
+        staged.push((start.0, record.count), GFP_KERNEL)?;
+    }
+    Ok(staged)
+}
+
+/// Frees all blocks that stage copies on write: whose they were is not on the disk. Returns how many
+/// extents there were.
+///
+/// # Errors
+///
+/// Those of reading and of freeing.
+pub fn free_staged<J: Journal, S: Structures<J>>(journal: &J, on: &mut S) -> Result<u64> {
+    let geo = journal.geometry();
+    if !geo.features.reflink() {
+        return Ok(0);
+    }
+    let mut freed = 0u64;
+    let mut free = |device, staged: KVVec<Staged>| -> Result {
+        for (start, count) in staged {
+            free_one(journal, on, device, (start, count))?;
+            freed = freed.saturating_add(1);
+        }
+        Ok(())
+    };
+    for ag in (0..geo.ag_count).map(AgNumber) {
+        free(Device::Data, staged_in_group(journal, ag)?)?;
+    }
+    for group in (0..geo.rt_group_count).map(RtGroup) {
+        free(Device::Realtime, staged_in_rt_group(journal, group)?)?;
+    }
+    Ok(freed)
+}
+
+fn free_one<J: Journal, S: Structures<J>>(
+    journal: &J,
+    on: &mut S,
+    device: Device,
+    (start, count): Staged,
+) -> Result {
+    let claim = Claim {
+        emergency: true,
+        ..Claim::default()
+    };
+    let trans = Trans::start(journal, reservation(journal.geometry())?, claim)?;
+    let mut chain = Chain::new(trans);
+    let (_, deferred) = chain.parts();
+    deferred.free_cow(device, start, count)?;
+    deferred.free_extent(device, ExtentFree::data(start, count))?;
+    chain.commit(on)?;
+    Ok(())
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Random operations on a file system, the same for the same seed: names, and what is known of them.
+
+mod names;
+mod tree;
+
+pub use tree::Tree;
+
+use crate::{
+    libxfs::{
+        error::{Error, Result},
+        format::{inode::time::Timestamp, units::InodeNumber},
+        journal::{CommitSequence, Journal},
+        ops::{inactivate, Files},
+        store::Store,
+        trans::LogReservations,
+    },
+    log_journal::LogJournal,
+    random::Random,
+};
+use std::collections::BTreeMap;
+
+macro_rules! ops {
+    ($($(#[$doc:meta])* $op:ident = $name:literal,)*) => {
+        /// A kind of operation.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Op {
+            $($(#[$doc])* $op,)*
+        }
+
+        impl Op {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$op,)*];
+
+            /// Its name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$op => $name,)*
+                }
+            }
+        }
+    };
+}
+
+ops! {
+    /// Make a file, or a special one.
+    Create = "create",
+    /// Make a directory.
+    Mkdir = "mkdir",
+    /// Give a file one more name.
+    Link = "link",
+    /// Make a symbolic link.
+    Symlink = "symlink",
+    /// Take a name away.
+    Unlink = "unlink",
+    /// Take an empty directory away.
+    Rmdir = "rmdir",
+    /// Rename: to a free name, over another one, each for the other, or leaving a whiteout.
+    Rename = "rename",
+    /// Make a file without a name, which may get one later.
+    Tmpfile = "tmpfile",
+}
+
+impl Op {
+    /// The operation of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|op| op.name() == name)
+    }
+}
+
+/// What became of the operations of a kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// How many were done.
+    pub done: u64,
+    /// How many were refused, as they had to be.
+    pub refused: u64,
+    /// How many found no space.
+    pub no_space: u64,
+}
+
+/// What operations ask for, at a time in seconds.
+pub fn files<'f, 'v>(
+    journal: &'f LogJournal<'v>,
+    reservations: &'f LogReservations,
+    now: i64,
+) -> Files<'f, LogJournal<'v>> {
+    Files {
+        journal,
+        reservations,
+        now: Timestamp { sec: now, nsec: 0 },
+        durable: false,
+        keep_chunks: false,
+    }
+}
+
+/// Operations on a file system that is open.
+pub struct Workload<'j, 'v> {
+    journal: &'j LogJournal<'v>,
+    reservations: LogReservations,
+    random: Random,
+    tree: Tree,
+    only: Vec<Op>,
+    /// Inodes without a name that are still in use.
+    nameless: Vec<InodeNumber>,
+    /// Goes up with each operation.
+    clock: i64,
+    /// Directories that were made.
+    turn: u32,
+    /// The number of the last transaction.
+    last: Option<CommitSequence>,
+    outcomes: BTreeMap<Op, Outcome>,
+}
+
+impl<'j, 'v> Workload<'j, 'v> {
+    /// Operations of the kinds in `only`, in an order that the seed chooses.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading what is there.
+    pub fn new(journal: &'j LogJournal<'v>, seed: u64, only: &[Op]) -> Result<Self> {
+        let reservations = LogReservations::new(journal.geometry()).ok_or(Error::Invalid)?;
+        Ok(Self {
+            journal,
+            reservations,
+            random: Random::new(seed),
+            tree: Tree::read(journal)?,
+            only: only.to_vec(),
+            nameless: Vec::new(),
+            clock: 1_700_000_000,
+            turn: 0,
+            last: None,
+            outcomes: BTreeMap::new(),
+        })
+    }
+
+    /// What the operations came to.
+    pub fn outcomes(&self) -> &BTreeMap<Op, Outcome> {
+        &self.outcomes
+    }
+
+    /// Runs `run` with what operations ask for.
+    fn files<R>(&self, run: impl FnOnce(&Files<'_, LogJournal<'v>>) -> R) -> R {
+        run(&files(self.journal, &self.reservations, self.clock))
+    }
+
+    /// Does one operation. What a file system may refuse is no error.
+    ///
+    /// # Errors
+    ///
+    /// Any other.
+    pub fn step(&mut self) -> Result<Op> {
+        self.clock += 1;
+        let op = self.only[self.random.below(self.only.len() as u32) as usize];
+        let done = match op {
+            Op::Create => self.create(),
+            Op::Mkdir => self.mkdir(),
+            Op::Link => self.link(),
+            Op::Symlink => self.symlink(),
+            Op::Unlink => self.unlink(),
+            Op::Rmdir => self.rmdir(),
+            Op::Rename => self.rename(),
+            Op::Tmpfile => self.tmpfile(),
+        };
+        let outcome = self.outcomes.entry(op).or_default();
+        match done {
+            Ok(true) => outcome.done += 1,
+            Ok(false) => outcome.refused += 1,
+            Err(Error::NoSpace) => outcome.no_space += 1,
+            Err(error) => return Err(error),
+        }
+        // Some are closed at once, some late.
+        while !self.nameless.is_empty() && self.random.once_in(3) {
+            self.close_one()?;
+        }
+        Ok(op)
+    }
+
+    /// Frees the oldest inode without a name.
+    fn close_one(&mut self) -> Result {
+        if self.nameless.is_empty() {
+            return Ok(());
+        }
+        let number = self.nameless.remove(0);
+        self.files(|files| inactivate(files, number, None))?;
+        Ok(())
+    }
+
+    /// Frees all inodes without a name, as the last user of each would.
+    ///
+    /// # Errors
+    ///
+    /// Those of freeing.
+    pub fn close(&mut self) -> Result {
+        while !self.nameless.is_empty() {
+            self.close_one()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was done is on stable storage.
+    ///
+    /// # Errors
+    ///
+    /// `Io`, `Shutdown`.
+    pub fn force(&self) -> Result {
+        self.last.map_or(Ok(()), |last| self.journal.force(last))
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The power is cut at every write of small workloads. Then the log is recovered: what was forced to
+//! the disk is there, what was begun is there whole or not at all, and the check of the whole file
+//! system finds nothing.
+
+mod names;
+mod staging;
+
+use std::sync::Arc;
+use xfs_host::{
+    fixture::{named, Image},
+    image::{Disk, Disks, ImageStore, Overlay, ScratchDisk},
+    libxfs::{check::check, error::Result, log::recover::Options},
+    log_journal::{Behaviour, LogJournal, Replayed, Volume},
+    power::{CachedDisk, History, Power},
+    random::Random,
+};
+
+/// Cuts, or seeds, of a test: many in a long run.
+fn many(short: u32) -> u32 {
+    match std::env::var_os("XFS_RUST_LONG") {
+        Some(_) => short * 50,
+        None => short,
+    }
+}
+
+/// What the disks of a file system hold.
+#[derive(Clone)]
+struct Content {
+    data: Overlay,
+    log: Option<Overlay>,
+    rt: Option<Overlay>,
+}
+
+impl Content {
+    fn of(shape: &str) -> Self {
+        let disks = Image::small(named(shape)).disks();
+        Self {
+            data: Overlay::new(disks.data),
+            log: disks.log.map(Overlay::new),
+            rt: disks.rt.map(Overlay::new),
+        }
+    }
+
+    fn all(&self) -> Vec<Overlay> {
+        let others = [&self.log, &self.rt].into_iter().flatten();
+        std::iter::once(&self.data).chain(others).cloned().collect()
+    }
+
+    /// Takes over disks in the order of [`all`](Self::all).
+    fn with(&self, disks: Vec<Overlay>) -> Self {
+        let mut disks = disks.into_iter();
+        Self {
+            data: disks.next().unwrap(),
+            log: self.log.is_some().then(|| disks.next().unwrap()),
+            rt: self.rt.is_some().then(|| disks.next().unwrap()),
+        }
+    }
+
+    fn disks(&self, mut make: impl FnMut(Overlay) -> Arc<dyn Disk>) -> Disks {
+        Disks {
+            data: make(self.data.clone()),
+            log: self.log.clone().map(&mut make),
+            rt: self.rt.clone().map(&mut make),
+        }
+    }
+
+    /// Runs something on it, and returns all that was written.
+    fn record(&self, behaviour: Behaviour, run: impl FnOnce(&LogJournal<'_>, &Power)) -> History {
+        let power = Power::new();
+        let disks =
+            self.disks(|disk| Arc::new(CachedDisk::new(Arc::new(ScratchDisk::from(disk)), &power)));
+        power.record();
+        let volume = Volume::open(disks).unwrap();
+        let journal = LogJournal::open(&volume, None, behaviour).unwrap();
+        run(&journal, &power);
+        assert_eq!((journal.shutdown(), journal.held()), (None, 0));
+        power.history()
+    }
+
+    /// What is there where the power was cut after so many writes.
+    fn cut(&self, history: &History, writes: u64, random: &mut Random) -> Self {
+        self.with(history.cut_after(writes, &self.all(), random))
+    }
+
+    /// Replays the log and opens the file system, for `finish` to do the rest; then it is unmounted,
+    /// and checked.
+    fn recover(
+        &self,
+        behaviour: Behaviour,
+        finish: impl FnOnce(&LogJournal<'_>, Option<Replayed>) -> Result,
+    ) {
+        let disks = self.disks(|disk| Arc::new(ScratchDisk::from(disk)));
+        let mut volume = Volume::open(disks.clone()).unwrap();
+        let replayed = volume.replay(Options::default()).unwrap();
+        let journal = LogJournal::open(&volume, replayed.as_ref(), behaviour).unwrap();
+        finish(&journal, replayed).unwrap();
+        journal.unmount().unwrap();
+        assert_eq!((journal.shutdown(), journal.held()), (None, 0));
+        assert_whole(disks);
+    }
+
+    /// The same, but the power is cut once more, after so many writes; what is there then.
+    fn recover_in_part(
+        &self,
+        behaviour: Behaviour,
+        writes: u64,
+        random: &mut Random,
+        finish: impl FnOnce(&LogJournal<'_>, Option<Replayed>) -> Result,
+    ) -> Self {
+        let power = Power::new();
+        power.record();
+        power.cut_after(writes);
+        let disks =
+            self.disks(|disk| Arc::new(CachedDisk::new(Arc::new(ScratchDisk::from(disk)), &power)));
+        let done = || {
+            let mut volume = Volume::open(disks).unwrap();
+            let replayed = volume.replay(Options::default())?;
+            let journal = LogJournal::open(&volume, replayed.as_ref(), behaviour)?;
+            let done = finish(&journal, replayed);
+            assert_eq!(journal.held(), 0);
+            done
+        };
+        if let Err(error) = done() {
+            assert!(power.is_off(), "{error:?}");
+        }
+        self.cut(&power.history(), writes, random)
+    }
+}
+
+/// That nothing is wrong, and nothing left to replay.
+fn assert_whole(disks: Disks) {
+    let mut volume = Volume::open(disks.clone()).unwrap();
+    assert!(volume.replay(Options::default()).unwrap().is_none());
+    let store = ImageStore::open(disks).unwrap();
+    let mut findings = Vec::new();
+    check(&store, &mut |finding| {
+        findings.push(finding.to_string());
+        Ok(())
+    })
+    .unwrap();
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
