@@ -17,7 +17,10 @@ use crate::libxfs::{
     error::{Error, Result},
     format::{
         fault::Fault,
-        log::{is_unmount, record_header, RecordHeader, MAX_RECORDS_IN_FLIGHT, MAX_RECORD_SIZE},
+        log::{
+            is_unmount, record::is_cleared, record_header, RecordHeader, MAX_RECORDS_IN_FLIGHT,
+            MAX_RECORD_SIZE,
+        },
         units::{Lsn, BASIC_BLOCK_SIZE},
     },
     store::Store,
@@ -153,8 +156,9 @@ fn cut_torn<D: ReadLog>(ring: &mut Ring<'_, D>, head: u32) -> Result<(u32, Recor
         let Some(at) = ring.header_before(start, MAX_RECORD_BLOCKS)? else {
             break;
         };
-        // Around the whole ring: there are no more.
-        if area.distance(at, head) <= area.distance(start, head) {
+        // Around the whole ring, or back to what was cleared in front of the head before there were
+        // so many: there are no more.
+        if area.distance(at, head) <= area.distance(start, head) || is_cleared(ring.block(at)?) {
             break;
         }
         start = at;

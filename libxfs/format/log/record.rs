@@ -146,6 +146,12 @@ pub fn is_header(block: &[u8]) -> bool {
     matches!(U32::ref_from_prefix(block), Ok((magic, _)) if magic.get() == MAGIC)
 }
 
+/// Whether a basic block that is a header is one of a record with nothing in it, as they are put in
+/// front of the head.
+pub fn is_cleared(block: &[u8]) -> bool {
+    matches!(DiskRecordHeader::ref_from_prefix(block), Ok((header, _)) if header.len.get() == 0)
+}
+
 /// Basic blocks of header that records from an in-core log of `size` bytes have.
 #[inline]
 pub const fn header_blocks(size: u32) -> u32 {

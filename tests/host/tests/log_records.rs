@@ -329,6 +329,23 @@ fn a_tail_that_torn_records_ran_over_is_left_out() {
 }
 
 #[test]
+fn a_log_whose_whole_ring_was_cleared_is_read_from_its_first_records_on() {
+    let geo = geometry(2048);
+    let (log, head) = start(&geo, Lsn::new(1, 0), 32 << 10);
+    stale::clear(&log, &geo, &head).unwrap();
+    let mut writer = Writer::new(&log, &geo, &head, 32 << 10).unwrap();
+    let mut written = Vec::new();
+    // Fewer records at first than can be on their way, with what was cleared before them.
+    for number in 0..12 {
+        let items = items(number, 5_000);
+        written.push((writer.checkpoint(&items).unwrap(), regions(&items)));
+        let (found_head, found) = read_all(&log, &geo).unwrap();
+        assert_eq!(found, written, "{number}");
+        assert_eq!(found_head.next, writer.head().next);
+    }
+}
+
+#[test]
 fn every_place_in_the_ring_takes_a_record() {
     let geo = geometry(2048);
     let mut seen = BTreeSet::new();
