@@ -216,9 +216,6 @@ impl Ail {
             state.first = state.first.saturating_add(1);
         }
         let tail = state.tail();
-        if state.items == 0 && state.waiting != 0 {
-            self.emptied.notify_all();
-        }
         let from = core::mem::replace(&mut state.tail, tail);
         (
             (from != tail).then_some(Moved { from, to: tail }),
@@ -270,6 +267,15 @@ impl Ail {
             self.emptied.wait(&mut state);
         }
         state.waiting = state.waiting.saturating_sub(1);
+    }
+
+    /// Wakes those who wait until it is empty, if it is. Comes after the room that its last items
+    /// had was given back: the tail has moved with them.
+    pub(super) fn wake_if_empty(&self) {
+        let state = self.state.lock();
+        if state.items == 0 && state.waiting != 0 {
+            self.emptied.notify_all();
+        }
     }
 
     /// Wakes those who wait, to look whether it is given up.

@@ -311,6 +311,7 @@ impl Engine {
     fn tail_moved(self: &Arc<Self>, moved: Option<Moved>) {
         if let Some(Moved { from, to }) = moved {
             self.grants.give_back(self.bytes_between(from, to));
+            self.ail.wake_if_empty();
             if self.grants.is_short() {
                 self.push_ail();
             }

@@ -168,6 +168,9 @@ mod tests {
         for round in 0..12_u32 {
             let disk = LogDisk::new(SMALL)?;
             let workers = Workers::start(8, &disk, work_until_the_end)?;
+            while disk.count.load(Relaxed) == 0 {
+                sleep(1);
+            }
             sleep(10 + round * 7);
             match round % 2 {
                 0 => disk.health.shut_down("by a test"),
