@@ -65,7 +65,10 @@ fn cut_everywhere(shape: &str, steps: u32, seed: u64) {
         workload.close().unwrap();
         journal.write_all().unwrap();
     });
-    for writes in 0..=history.writes() {
+    // Each cut is a recovery and a check of the whole file system.
+    let stride = (history.writes() / u64::from(many(20))).max(1);
+    let first = u64::from(random.below(60)) % stride;
+    for writes in (first..=history.writes()).step_by(stride as usize) {
         let mut after = before.cut(&history, writes, &mut random);
         let least = stable
             .iter()
@@ -89,9 +92,8 @@ fn cut_everywhere(shape: &str, steps: u32, seed: u64) {
 
 #[test]
 fn operations_on_names_are_done_or_not() {
-    for shape in ["empty", "block-1k"] {
-        for seed in 0..u64::from(many(1)) {
-            cut_everywhere(shape, 5, seed);
-        }
+    // Every state is listed with its contents, so there must be none but the workload's.
+    for seed in 0..u64::from(many(2)) {
+        cut_everywhere("empty", 5, seed);
     }
 }
