@@ -2,7 +2,7 @@
 
 //! Extents out of all groups, and back.
 
-use crate::{
+use crate::space::{
     harness::{is_full, Holder, World},
     random::Random,
     steps,

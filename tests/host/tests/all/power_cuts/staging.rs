@@ -3,7 +3,7 @@
 //! Chains that allocate extents to stage copies on write, and give them back: they change the free
 //! space, its owners and its reference counts, and leave a file system that is whole.
 
-use crate::{many, Content};
+use crate::power_cuts::{many, Content};
 use kernel::alloc::{flags::GFP_KERNEL, KVec};
 use std::collections::BTreeSet;
 use xfs_host::{

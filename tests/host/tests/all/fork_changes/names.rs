@@ -2,7 +2,7 @@
 
 //! Directories and attributes on real images, with blocks out of the free space.
 
-use crate::{
+use crate::fork_changes::{
     times,
     world::{check_all, files, open, run},
 };

@@ -2,7 +2,7 @@
 
 //! Devices that are full or nearly so, and memory that runs out.
 
-use crate::{
+use crate::space::{
     groups::SMALL_GROUPS,
     harness::{Holder, World},
     random::Random,

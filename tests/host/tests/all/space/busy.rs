@@ -2,7 +2,7 @@
 
 //! Blocks that were freed by a transaction which a crash can still undo.
 
-use crate::{
+use crate::space::{
     harness::{is_full, Holder, World},
     random::Random,
     steps,

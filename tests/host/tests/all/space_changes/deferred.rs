@@ -3,7 +3,7 @@
 //! Chains of deferred work with little log space, cut by a power cut at every commit, or by want of
 //! memory, and then recovered from the intents that the journal saw: the same end.
 
-use crate::{
+use crate::space_changes::{
     batches, counts,
     held::{journal, reopen},
     world::{

@@ -2,7 +2,7 @@
 
 //! The trees of a realtime group, with their roots in metadata inodes, grow and shrink.
 
-use crate::{
+use crate::fork_changes::{
     times,
     world::{check_all, open, run},
 };

@@ -2,7 +2,7 @@
 
 //! Random edits of one file's map.
 
-use crate::{
+use crate::fork_changes::{
     times,
     world::{range, run_of, Block, World, BLOCKS},
 };

@@ -2,7 +2,7 @@
 
 //! A file system whose free space is given out and taken back.
 
-use crate::random::Random;
+use crate::space::random::Random;
 use std::{collections::BTreeMap, sync::Arc};
 use xfs_host::{
     fixture::{Image, Shape},

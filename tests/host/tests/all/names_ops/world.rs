@@ -2,7 +2,7 @@
 
 //! A file system whose names change, and the model that changes with it.
 
-use crate::model::{Kind, Model, Node};
+use crate::names_ops::model::{Kind, Model, Node};
 use std::{cell::Cell, collections::BTreeMap, sync::Arc};
 use xfs_host::{
     fixture::{Image, Shape},

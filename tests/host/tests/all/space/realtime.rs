@@ -2,7 +2,7 @@
 
 //! Extents of the realtime device, against a plain map of what is free.
 
-use crate::{harness::World, random::Random, steps};
+use crate::space::{harness::World, random::Random, steps};
 use std::collections::{BTreeMap, BTreeSet};
 use xfs_host::{
     fixture::{named, Shape},

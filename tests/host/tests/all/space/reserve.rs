@@ -2,7 +2,7 @@
 
 //! Blocks that groups keep for their trees.
 
-use crate::{
+use crate::space::{
     groups::SMALL_GROUPS,
     harness::{Holder, World},
 };

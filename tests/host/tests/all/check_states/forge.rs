@@ -3,7 +3,7 @@
 //! Images in states that `mkfs.xfs` does not make, laid over one that it made: records put into
 //! trees, inodes and counters changed, checksums set right.
 
-use crate::{
+use crate::check_states::{
     fixture::{named, Image},
     image::{Disk, Disks, ImageStore, Overlay},
     libxfs::{
@@ -187,7 +187,7 @@ impl Forge {
 
     /// Takes `count` blocks from the end of a group's longest free extent; the first of them.
     pub fn allocate(&mut self, ag: AgNumber, count: u32) -> AgBlock {
-        use crate::libxfs::format::btree::{Bno, Cnt};
+        use crate::check_states::libxfs::format::btree::{Bno, Cnt};
         let mut taken = None;
         let mut longest = 0;
         let mut shorten = |records: &mut Vec<FreeExtent>| {

@@ -2,7 +2,7 @@
 
 //! Reverse mappings against the set of what each block is used for.
 
-use crate::{
+use crate::space_changes::{
     batches,
     held::{journal, reopen, start, Held, Kept},
 };

@@ -2,7 +2,7 @@
 
 //! Files that share blocks, copy them on write, and exchange them.
 
-use crate::{
+use crate::fork_changes::{
     times,
     world::{range, run_of, Block, World, BLOCKS},
 };

@@ -3,7 +3,7 @@
 //! Operations on names: after a power cut each was done or was not, and no inode is left without a
 //! name.
 
-use crate::{many, Content};
+use crate::power_cuts::{many, Content};
 use xfs_host::{
     libxfs::{
         error::{Error, Result},
