@@ -2,11 +2,7 @@
 
 //! Reading B+tree forks: trees of any shape, large ones, and broken ones.
 
-#[path = "btree_model/forge.rs"]
-#[allow(dead_code)]
-mod forge;
-
-use forge::{Forge, Memory, INODE};
+use crate::btree_model::forge::{Forge, Memory, INODE};
 use std::{panic::AssertUnwindSafe, time::Instant};
 use xfs_host::libxfs::{
     bmap::{load, ForkOf},

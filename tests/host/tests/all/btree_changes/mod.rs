@@ -3,7 +3,7 @@
 //! Insertion, update and deletion in all nine trees against sorted maps, with a look at every block
 //! after each transaction; and what is left when memory or space run out in the middle.
 
-mod held;
+pub mod held;
 
 use held::{journal, start, Held, Kept};
 use kernel::alloc::faults::FailAfter;

@@ -3,7 +3,7 @@
 //! The B+tree cursor against a sorted list, on trees of any shape; and on broken trees, where
 //! every walk must end, and without a panic.
 
-mod forge;
+pub mod forge;
 
 use forge::{geometry, Forge, Forged, Memory, INODE};
 use proptest::{collection::vec, prelude::*};

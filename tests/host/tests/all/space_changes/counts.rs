@@ -2,10 +2,8 @@
 
 //! Reference counts against the count of each block.
 
-use crate::space_changes::{
-    batches,
-    held::{journal, reopen, start, Held, Kept},
-};
+use crate::btree_changes::held::{journal, reopen, start, Held, Kept};
+use crate::space_changes::batches;
 use kernel::alloc::faults::FailAfter;
 use xfs_host::{
     journal::SyncJournal,
@@ -240,7 +238,7 @@ fn staging_that_contradicts_the_tree_is_corruption() {
     let (journal, disk) = journal(10);
     let mut tree = counted::<_, Refcount>(&journal).0;
     let step = |tree: &mut Held<Refcount>, journal: &SyncJournal, kind, start, count| {
-        let mut trans = crate::space_changes::held::start(journal);
+        let mut trans = crate::btree_changes::held::start(journal);
         let mut blocks = tree.in_trans(&mut trans);
         let start = AgBlock(start);
         let step =

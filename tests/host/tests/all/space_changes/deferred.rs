@@ -3,9 +3,9 @@
 //! Chains of deferred work with little log space, cut by a power cut at every commit, or by want of
 //! memory, and then recovered from the intents that the journal saw: the same end.
 
+use crate::btree_changes::held::{journal, reopen};
 use crate::space_changes::{
     batches, counts,
-    held::{journal, reopen},
     world::{
         content, format, inode, number, Content, World, BLOCKS, FILES, FILE_BLOCKS, FIRST, MAPPED,
     },

@@ -2,10 +2,8 @@
 
 //! Reverse mappings against the set of what each block is used for.
 
-use crate::space_changes::{
-    batches,
-    held::{journal, reopen, start, Held, Kept},
-};
+use crate::btree_changes::held::{journal, reopen, start, Held, Kept};
+use crate::space_changes::batches;
 use kernel::alloc::faults::FailAfter;
 use std::collections::{BTreeMap, BTreeSet};
 use xfs_host::{

@@ -5,9 +5,6 @@
 
 mod counts;
 mod deferred;
-#[allow(dead_code)] // It serves other tests, too.
-#[path = "../btree_changes/held.rs"]
-mod held;
 mod mappings;
 mod world;
 

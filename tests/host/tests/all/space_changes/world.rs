@@ -4,7 +4,7 @@
 //! each device, files that are a flag a block, and how often each block was freed. All of it lies in
 //! blocks of a disk and is changed in transactions.
 
-use crate::space_changes::held::start;
+use crate::btree_changes::held::start;
 use xfs_host::{
     journal::SyncJournal,
     libxfs::{
