@@ -16,6 +16,5 @@ pub mod log_journal;
 pub mod mutation;
 pub mod power;
 pub mod random;
-pub mod sha256;
 pub mod walk;
 pub mod workload;

@@ -13,8 +13,8 @@ use crate::{
         store::Store,
         symlink,
     },
-    sha256::Sha256,
 };
+use sha2::{Digest, Sha256};
 
 /// Bytes that are read at once.
 const PIECE: u64 = 1 << 20;
@@ -97,9 +97,10 @@ impl<S: Store> Listing<'_, S> {
         let digest = match file_type {
             FileType::Regular => self.content(&inode)?,
             FileType::Symlink => {
-                let mut sum = Sha256::new();
-                sum.update(&symlink::read_target(self.store, &inode)?);
-                sum.finish()
+                format!(
+                    "{:x}",
+                    Sha256::digest(&*symlink::read_target(self.store, &inode)?)
+                )
             }
             _ => String::new(),
         };
@@ -160,6 +161,6 @@ impl<S: Store> Listing<'_, S> {
             at = (start + len).min(inode.core.size);
         }
         zeroes(&mut sum, at, inode.core.size);
-        Ok(sum.finish())
+        Ok(format!("{:x}", sum.finalize()))
     }
 }
