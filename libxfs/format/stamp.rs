@@ -33,46 +33,25 @@ pub struct Stamp {
     pub uuid: usize,
 }
 
-const SHORT: Stamp = Stamp {
-    crc: offset_of!(ShortHeader, crc),
-    lsn: offset_of!(ShortHeader, lsn),
-    uuid: offset_of!(ShortHeader, uuid),
-};
-const LONG: Stamp = Stamp {
-    crc: offset_of!(LongHeader, crc),
-    lsn: offset_of!(LongHeader, lsn),
-    uuid: offset_of!(LongHeader, uuid),
-};
-const AGF: Stamp = Stamp {
-    crc: agf::CRC_OFFSET,
-    lsn: offset_of!(agf::DiskAgf, lsn),
-    uuid: offset_of!(agf::DiskAgf, uuid),
-};
-const AGI: Stamp = Stamp {
-    crc: agi::CRC_OFFSET,
-    lsn: offset_of!(agi::DiskAgi, lsn),
-    uuid: offset_of!(agi::DiskAgi, uuid),
-};
-const AGFL: Stamp = Stamp {
-    crc: agfl::CRC_OFFSET,
-    lsn: offset_of!(agfl::DiskAgfl, lsn),
-    uuid: offset_of!(agfl::DiskAgfl, uuid),
-};
-const DIR_DATA: Stamp = Stamp {
-    crc: dir::CRC_OFFSET,
-    lsn: offset_of!(dir::BlockHeader, lsn),
-    uuid: offset_of!(dir::BlockHeader, uuid),
-};
-const DA: Stamp = Stamp {
-    crc: da::CRC_OFFSET,
-    lsn: offset_of!(da::BlockInfo, lsn),
-    uuid: offset_of!(da::BlockInfo, uuid),
-};
-const SYMLINK: Stamp = Stamp {
-    crc: symlink::CRC_OFFSET,
-    lsn: offset_of!(symlink::Header, lsn),
-    uuid: offset_of!(symlink::Header, uuid),
-};
+/// The stamp in a header with fields `lsn` and `uuid`, and its checksum at `$crc`.
+macro_rules! in_header {
+    ($header:ty, $crc:expr) => {
+        Stamp {
+            crc: $crc,
+            lsn: offset_of!($header, lsn),
+            uuid: offset_of!($header, uuid),
+        }
+    };
+}
+
+const SHORT: Stamp = in_header!(ShortHeader, offset_of!(ShortHeader, crc));
+const LONG: Stamp = in_header!(LongHeader, offset_of!(LongHeader, crc));
+const AGF: Stamp = in_header!(agf::DiskAgf, agf::CRC_OFFSET);
+const AGI: Stamp = in_header!(agi::DiskAgi, agi::CRC_OFFSET);
+const AGFL: Stamp = in_header!(agfl::DiskAgfl, agfl::CRC_OFFSET);
+const DIR_DATA: Stamp = in_header!(dir::BlockHeader, dir::CRC_OFFSET);
+const DA: Stamp = in_header!(da::BlockInfo, da::CRC_OFFSET);
+const SYMLINK: Stamp = in_header!(symlink::Header, symlink::CRC_OFFSET);
 const RT: Stamp = Stamp {
     crc: rt::HEADER_CRC,
     lsn: rt::HEADER_LSN,
@@ -81,14 +60,13 @@ const RT: Stamp = Stamp {
 
 /// The stamp of a superblock; which of its two uuids metadata carry, a feature says.
 const fn superblock(geo: &Geometry) -> Stamp {
+    let stamp = in_header!(sb::DiskSuperblock, sb::CRC_OFFSET);
+    if !geo.features.meta_uuid() {
+        return stamp;
+    }
     Stamp {
-        crc: sb::CRC_OFFSET,
-        lsn: offset_of!(sb::DiskSuperblock, lsn),
-        uuid: if geo.features.meta_uuid() {
-            offset_of!(sb::DiskSuperblock, meta_uuid)
-        } else {
-            offset_of!(sb::DiskSuperblock, uuid)
-        },
+        uuid: offset_of!(sb::DiskSuperblock, meta_uuid),
+        ..stamp
     }
 }
 
