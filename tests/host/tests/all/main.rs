@@ -30,6 +30,7 @@ mod log_logprint;
 mod log_records;
 mod log_recovery;
 mod log_state;
+mod lone_inode;
 mod metadata_files;
 mod mutate_tool;
 mod mutations;

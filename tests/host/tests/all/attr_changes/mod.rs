@@ -3,16 +3,15 @@
 //! Attributes that are changed: after each stage readers see the old value or the new one, and in
 //! the end what a plain map has.
 
+use crate::lone_inode::LoneInode;
 use kernel::alloc::faults::FailAfter;
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
-    sync::Arc,
+    ops::{Deref, DerefMut},
 };
 use xfs_host::{
-    fixture::{named, names::same_hash, space::Pool, Image},
-    image::{Disks, ImageStore, ScratchDisk},
-    journal::SyncJournal,
+    fixture::names::same_hash,
     libxfs::{
         attr::{
             self,
@@ -20,16 +19,10 @@ use xfs_host::{
             Cursor, Listing,
         },
         error::{Error, Result},
-        extents::ExtentMap,
-        format::{
-            attr::Namespace, inode::ForkFormat, parent::ParentRecord, sb::Counters,
-            units::InodeNumber,
-        },
-        inode::{Fork, Inode, Trust},
-        journal::Claim,
+        format::{attr::Namespace, parent::ParentRecord, units::InodeNumber},
+        inode::Fork,
         parent,
-        store::Store,
-        trans::{LogReservation, Trans},
+        trans::LogReservation,
     },
     mutation::{Choices, Seeded},
 };
@@ -40,11 +33,8 @@ const LOG: LogReservation = LogReservation {
     permanent: true,
 };
 
-const CLAIM: Claim = Claim {
-    blocks: 500,
-    rt_extents: 0,
-    emergency: false,
-};
+/// Blocks that each transaction may take.
+const BLOCKS: u64 = 500;
 
 fn times(long: u64) -> u64 {
     env::var_os("XFS_RUST_LONG").map_or(1, |_| long)
@@ -53,104 +43,44 @@ fn times(long: u64) -> u64 {
 type Key = (Namespace, Vec<u8>);
 
 struct Harness {
-    journal: SyncJournal,
-    disk: Arc<ScratchDisk>,
-    pool: Pool,
-    inode: Option<Box<Inode>>,
-    spare: Option<Box<Inode>>,
+    lone: LoneInode,
     model: BTreeMap<Key, Vec<u8>>,
 }
 
-fn copied(inode: &Inode) -> Box<Inode> {
-    let copy = |fork: &Fork| match fork {
-        Fork::Local(bytes) => Fork::Local(bytes.clone()),
-        Fork::Extents(map) => {
-            let mut copy = ExtentMap::new();
-            for mapping in map.iter() {
-                copy.append(mapping).unwrap();
-            }
-            Fork::Extents(copy)
-        }
-        _ => panic!("no fork of that form is copied"),
-    };
-    Box::new(Inode {
-        number: inode.number,
-        core: inode.core.clone(),
-        data: copy(&inode.data),
-        attr: inode.attr.as_ref().map(copy),
-        cow: ExtentMap::new(),
-    })
+impl Deref for Harness {
+    type Target = LoneInode;
+
+    fn deref(&self) -> &LoneInode {
+        &self.lone
+    }
 }
 
-fn journal(disk: Arc<ScratchDisk>, store: &ImageStore) -> SyncJournal {
-    let store = ImageStore::with_geometry(Disks::data(disk), store.geometry().clone());
-    let counters = Counters {
-        inodes: 64,
-        free_inodes: 0,
-        free_blocks: 1 << 30,
-        free_rt_extents: 0,
-    };
-    let journal = SyncJournal::new(store, counters);
-    journal.keep_inodes_in_memory();
-    journal
+impl DerefMut for Harness {
+    fn deref_mut(&mut self) -> &mut LoneInode {
+        &mut self.lone
+    }
 }
 
 impl Harness {
     fn new(shape: &str) -> Self {
-        let base = Image::of(named(shape)).disks();
-        let store = ImageStore::open(base.clone()).unwrap();
-        let geo = store.geometry();
-        let mut inode = Inode::read(&store, geo.root_inode, Trust::Trusted).unwrap();
-        inode.data = Fork::Extents(ExtentMap::new());
-        inode.core.format = ForkFormat::Extents;
-        inode.core.nextents = 0;
-        inode.core.nblocks = 0;
-        inode.core.forkoff = 0;
-        inode.attr = None;
-        let half = u64::from(geo.ag_blocks / 2);
-        let disk = Arc::new(ScratchDisk::new(base.data));
         Self {
-            journal: journal(disk.clone(), &store),
-            disk,
-            pool: Pool::new(half..half + half.min(20_000)),
-            inode: Some(Box::new(inode)),
-            spare: None,
+            lone: LoneInode::new(shape, |_| ()),
             model: BTreeMap::new(),
         }
     }
 
     fn copy(&self) -> Self {
-        let disk = Arc::new(ScratchDisk::new(Arc::new(self.disk.snapshot())));
         Self {
-            journal: journal(disk.clone(), self.journal.store()),
-            disk,
-            pool: self.pool.clone(),
-            inode: Some(copied(self.inode())),
-            spare: Some(copied(self.inode())),
+            lone: self.lone.copy(),
             model: self.model.clone(),
         }
     }
 
-    fn inode(&self) -> &Inode {
-        self.inode.as_ref().unwrap()
-    }
-
     /// One stage in one transaction.
     fn stage(&mut self, change: &AttrChange<'_>, stage: Stage) -> Result<Stage> {
-        let spare = self.spare.take();
-        let spare = spare.unwrap_or_else(|| copied(self.inode()));
-        let mut trans = Trans::start(&self.journal, LOG, CLAIM)?;
-        let id = trans.join(self.inode.take().unwrap())?;
-        let next = step(&mut trans, &mut self.pool, id, change, stage);
-        if next.is_err() && trans.is_dirty() {
-            return next;
-        }
-        let mut committed = trans.commit_keeping()?;
-        let held = committed.inodes.as_mut_slice().first_mut().unwrap();
-        self.inode = Some(std::mem::replace(held.locked(), spare));
-        self.pool.settle();
-        assert_eq!(self.journal.store().locked(), 0);
-        next
+        self.run(LOG, BLOCKS, |trans, pool, id| {
+            step(trans, pool, id, change, stage)
+        })
     }
 
     fn get(&self, namespace: Namespace, name: &[u8]) -> Option<Vec<u8>> {

@@ -2,13 +2,13 @@
 
 //! A directory that is changed, beside the plain map that it should equal.
 
+use crate::lone_inode::LoneInode;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    ops::{Deref, DerefMut},
 };
 use xfs_host::{
-    fixture::{named, space::Pool, Image},
-    image::{Disks, ImageStore, Overlay, ScratchDisk},
+    fixture::space::Pool,
     journal::SyncJournal,
     libxfs::{
         bmap,
@@ -17,7 +17,6 @@ use xfs_host::{
             change::{self, NewEntry},
         },
         error::Result,
-        extents::ExtentMap,
         format::{
             da::Node,
             dahash::NameHash,
@@ -29,13 +28,10 @@ use xfs_host::{
                 FileType,
             },
             geometry::Geometry,
-            inode::ForkFormat,
             kind::Kind,
-            sb::Counters,
             units::{FileBlock, InodeNumber},
         },
-        inode::{Fork, Inode, Trust, WhichFork},
-        journal::Claim,
+        inode::{Fork, Inode, WhichFork},
         store::{Device, Store},
         trans::{InodeId, LogReservation, Trans},
     },
@@ -62,75 +58,33 @@ pub enum Form {
 }
 
 pub struct Harness {
-    pub journal: SyncJournal,
-    pub disk: Arc<ScratchDisk>,
-    pub pool: Pool,
-    pub inode: Option<Box<Inode>>,
-    /// What takes the inode's place where the transaction gives it back.
-    spare: Option<Box<Inode>>,
+    lone: LoneInode,
     pub model: Model,
     pub geo: DirGeometry,
     pub forms: BTreeSet<Form>,
 }
 
-/// A copy of an inode whose forks are in it, or lists of extents.
-pub fn copied(inode: &Inode) -> Inode {
-    let copy = |fork: &Fork| match fork {
-        Fork::Local(bytes) => Fork::Local(bytes.clone()),
-        Fork::Extents(map) => {
-            let mut copy = ExtentMap::new();
-            for mapping in map.iter() {
-                copy.append(mapping).unwrap();
-            }
-            Fork::Extents(copy)
-        }
-        _ => panic!("no fork of that form is copied"),
-    };
-    Inode {
-        number: inode.number,
-        core: inode.core.clone(),
-        data: copy(&inode.data),
-        attr: inode.attr.as_ref().map(copy),
-        cow: ExtentMap::new(),
+impl Deref for Harness {
+    type Target = LoneInode;
+
+    fn deref(&self) -> &LoneInode {
+        &self.lone
     }
 }
 
-fn journal(disk: Arc<ScratchDisk>, geo: Geometry) -> SyncJournal {
-    let store = ImageStore::with_geometry(Disks::data(disk), geo);
-    let counters = Counters {
-        inodes: 64,
-        free_inodes: 0,
-        free_blocks: 1 << 30,
-        free_rt_extents: 0,
-    };
-    let journal = SyncJournal::new(store, counters);
-    journal.keep_inodes_in_memory();
-    journal
+impl DerefMut for Harness {
+    fn deref_mut(&mut self) -> &mut LoneInode {
+        &mut self.lone
+    }
 }
 
 impl Harness {
     /// An empty directory on the image of a shape; `change` makes another file system of it.
     pub fn new(shape: &str, change: impl FnOnce(&mut Geometry)) -> Self {
-        let base = Image::of(named(shape)).disks();
-        let store = ImageStore::open(base.clone()).unwrap();
-        let mut geo = store.geometry().clone();
-        let mut inode = Box::new(Inode::read(&store, geo.root_inode, Trust::Trusted).unwrap());
-        inode.data = Fork::Extents(ExtentMap::new());
-        inode.core.format = ForkFormat::Extents;
-        inode.core.nextents = 0;
-        inode.core.nblocks = 0;
-        inode.core.forkoff = 0;
-        inode.attr = None;
-        change(&mut geo);
-        let half = u64::from(geo.ag_blocks / 2);
-        let disk = Arc::new(ScratchDisk::new(base.data));
+        let lone = LoneInode::new(shape, change);
         let mut harness = Self {
-            geo: DirGeometry::new(&geo),
-            journal: journal(disk.clone(), geo),
-            disk,
-            pool: Pool::new(half..half + half.min(20_000)),
-            inode: Some(inode),
-            spare: None,
+            geo: DirGeometry::new(lone.journal.geometry()),
+            lone,
             model: Model::new(),
             forms: BTreeSet::new(),
         };
@@ -142,14 +96,8 @@ impl Harness {
 
     /// The same directory on a disk whose changes begin here.
     pub fn copy(&self) -> Self {
-        let snapshot: Overlay = self.disk.snapshot();
-        let disk = Arc::new(ScratchDisk::new(Arc::new(snapshot)));
         Self {
-            journal: journal(disk.clone(), self.journal.geometry().clone()),
-            disk,
-            pool: self.pool.clone(),
-            inode: Some(Box::new(copied(self.dir()))),
-            spare: Some(Box::new(copied(self.dir()))),
+            lone: self.lone.copy(),
             model: self.model.clone(),
             geo: self.geo,
             forms: BTreeSet::new(),
@@ -157,34 +105,15 @@ impl Harness {
     }
 
     pub fn dir(&self) -> &Inode {
-        self.inode.as_ref().unwrap()
+        self.inode()
     }
 
-    /// Does something in a transaction. One that failed and changed nothing is ended; one that did
-    /// is dropped, and the directory is lost.
+    /// Does something in a transaction, as [`LoneInode::run`].
     pub fn run<T>(
         &mut self,
         work: impl FnOnce(&mut Trans<'_, SyncJournal>, &mut Pool, InodeId) -> Result<T>,
     ) -> Result<T> {
-        let claim = Claim {
-            blocks: BLOCKS,
-            ..Claim::default()
-        };
-        let spare = self.spare.take();
-        let spare = spare.unwrap_or_else(|| Box::new(copied(self.dir())));
-        let inode = self.inode.take().unwrap();
-        let mut trans = Trans::start(&self.journal, LOG, claim)?;
-        let dir = trans.join(inode)?;
-        let result = work(&mut trans, &mut self.pool, dir);
-        if result.is_err() && trans.is_dirty() {
-            return result;
-        }
-        let mut committed = trans.commit_keeping()?;
-        let held = committed.inodes.as_mut_slice().first_mut().unwrap();
-        self.inode = Some(std::mem::replace(held.locked(), spare));
-        self.pool.settle();
-        assert_eq!(self.journal.store().locked(), 0);
-        result
+        self.lone.run(LOG, BLOCKS, work)
     }
 
     pub fn add(&mut self, name: &[u8], inode: InodeNumber, ftype: FileType) -> Result {
