@@ -189,8 +189,16 @@ fn make<'a, J: Journal>(
 }
 
 /// Whether an inode may get a name in a directory: where quotas go by projects, none leaves its own.
+/// Special files may be without a project, since no tool gives them one, and are let in.
+///
+/// Source: `xfs_projid_differ` in `fs/xfs/xfs_inode.c` of Linux 7.3.
 pub(super) fn check_project(dir: &InodeCore, inode: &InodeCore) -> Result {
-    if dir.flags.has(Flags::PROJINHERIT) && dir.projid != inode.projid {
+    let special = matches!(
+        inode.file_type(),
+        Some(FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket)
+    );
+    let differs = dir.flags.has(Flags::PROJINHERIT) && dir.projid != inode.projid;
+    if differs && !(special && inode.projid == 0) {
         return Err(Error::CrossDevice);
     }
     Ok(())

@@ -103,6 +103,37 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn names_do_not_enter_a_project_but_for_special_files_without_one() {
+    let mut world = World::new(named("empty"));
+    let root = world.root();
+    let dir = world.create(root, b"dir", Kind::Directory).unwrap();
+    world.set_project(dir, 42);
+    for (name, kind, answer) in [
+        (&b"file"[..], Kind::File, Err(Error::CrossDevice)),
+        (b"link", Kind::Symlink, Err(Error::CrossDevice)),
+        (b"fifo", Kind::Fifo, Ok(())),
+        (b"device", Kind::Device, Ok(())),
+    ] {
+        let inode = world.create(root, name, kind).unwrap();
+        assert_eq!(world.link(dir, name, inode), answer, "{kind:?}");
+        let moved = world.rename((root, name), (dir, b"moved"), false);
+        assert_eq!(moved, answer, "{kind:?}");
+        if answer.is_ok() {
+            world.remove(dir, b"moved").unwrap();
+        }
+    }
+    // What is exchanged is asked for its project one way.
+    let inside = world.create(dir, b"inside", Kind::File).unwrap();
+    let answer = world.exchange((root, b"file"), (dir, b"inside"));
+    assert_eq!(answer, Err(Error::CrossDevice));
+    world.exchange((dir, b"inside"), (root, b"file")).unwrap();
+    world.link(dir, b"again", inside).unwrap();
+    world.free_forgotten();
+    world.compare();
+    world.check();
+}
+
+#[test]
 fn a_full_file_system_still_gives_names_away() {
     let mut world = World::new(named("empty"));
     let root = world.root();

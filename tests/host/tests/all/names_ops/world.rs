@@ -11,13 +11,16 @@ use xfs_host::{
     libxfs::{
         check, dir,
         error::{Error, Result},
-        format::{inode::time::Timestamp, units::InodeNumber},
+        format::{
+            inode::{flags::Flags, time::Timestamp},
+            units::InodeNumber,
+        },
         inode::{create::INHERITED, DeviceNumber, Inode, Trust, WhichFork},
         journal::{Claim, Journal},
         ops::{self, Files, NameOf, NewFile},
         store::Store,
         symlink,
-        trans::{CounterDeltas, LogReservations},
+        trans::{CounterDeltas, InodeFields, LogReservations, Trans},
     },
     random::Random,
 };
@@ -148,6 +151,17 @@ impl World {
         assert!(old.is_none(), "inode {number} was in use");
     }
 
+    /// Gives an inode a project, which a directory hands to all that is made in it.
+    pub fn set_project(&mut self, number: InodeNumber, project: u32) {
+        let log = self.reservations.inode_change;
+        let mut trans = Trans::start(&self.journal, log, Claim::default()).unwrap();
+        let id = trans.hold_inode(number).unwrap();
+        let core = &mut trans.change_inode(id, InodeFields::CORE).unwrap().core;
+        core.projid = project;
+        core.flags.0 |= Flags::PROJINHERIT;
+        trans.commit().unwrap();
+    }
+
     /// Makes a file without a name.
     pub fn create_nameless(&mut self, dir: InodeNumber, kind: Kind) -> Result<InodeNumber> {
         let (number, _) = ops::create_nameless(&self.files(), dir, &self.file(kind, b""))?;
@@ -219,7 +233,7 @@ impl World {
         Ok(())
     }
 
-    fn exchange(
+    pub fn exchange(
         &mut self,
         (one_dir, one): (InodeNumber, &[u8]),
         (other_dir, other): (InodeNumber, &[u8]),
