@@ -30,7 +30,7 @@ pub use hook::{count_blocks, MapHook};
 pub use load::{check_root, load};
 pub use meta::MetaHook;
 pub use space::MapSpace;
-pub use truncate::{clear_shared, truncate};
+pub use truncate::{cancel_staged, clear_shared, truncate};
 pub use update::update;
 
 use super::{

@@ -2,7 +2,7 @@
 
 //! Freeing all that a fork has from some block on, in as many transactions as it takes.
 
-use super::{fork::ForkMut, Unmapped};
+use super::{cow::CowMut, fork::ForkMut, Unmapped};
 use crate::libxfs::{
     defer::{Chain, Structures},
     error::Result,
@@ -34,6 +34,28 @@ pub fn truncate<J: Journal, S: Structures<J>>(
     while end > from {
         let (trans, deferred) = chain.parts();
         end = ForkMut::new(trans, deferred, id, which)?.unmap(from, end, Unmapped::Freed, MOST)?;
+        chain.finish(on)?;
+        chain.parts().0.roll()?;
+    }
+    Ok(())
+}
+
+/// Gives up all blocks that stage what was to come from `from` on, such as were written too, and
+/// those set aside for it. The chain goes on as after [`truncate`].
+///
+/// # Errors
+///
+/// Those of [`CowMut::cancel`] and of [`Chain::finish`].
+pub fn cancel_staged<J: Journal, S: Structures<J>>(
+    chain: &mut Chain<'_, J>,
+    on: &mut S,
+    id: InodeId,
+    from: FileBlock,
+) -> Result {
+    let mut end = FileBlock(MAX_FILE_BLOCK.saturating_add(1));
+    while end > from && !chain.parts().0.inode(id)?.cow.is_empty() {
+        let (trans, deferred) = chain.parts();
+        end = CowMut::new(trans, deferred, id).cancel(from, end, true, MOST)?;
         chain.finish(on)?;
         chain.parts().0.roll()?;
     }

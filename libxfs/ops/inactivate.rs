@@ -53,6 +53,8 @@ pub fn inactivate<J: Journal>(
         Some(FileType::Regular) => {
             trans.change_inode(id, InodeFields::CORE)?.core.size = 0;
             bmap::truncate(&mut chain, &mut Groups, id, WhichFork::Data, FileBlock(0))?;
+            bmap::cancel_staged(&mut chain, &mut Groups, id, FileBlock(0))?;
+            bmap::clear_shared(&mut chain, id)?;
         }
         Some(FileType::Directory) => free_names(&mut chain, id, WhichFork::Data)?,
         Some(FileType::Symlink) => {

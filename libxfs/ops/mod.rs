@@ -16,14 +16,30 @@ mod create;
 mod inactivate;
 mod link;
 mod parents;
+mod preallocate;
+mod punch;
+mod range;
 mod remove;
 mod rename;
+mod setattr;
+mod shift;
+mod truncate;
+mod unshare;
+mod write;
 
 pub use create::{create, create_nameless, NewFile};
 pub use inactivate::inactivate;
 pub use link::link;
+pub use preallocate::preallocate;
+pub use punch::punch;
+pub use range::{FileRange, MAX_SIZE};
 pub use remove::remove;
 pub use rename::{exchange_names, rename, NameOf};
+pub use setattr::{setattr, NewAttributes, NewFlags};
+pub use shift::{collapse, insert};
+pub use truncate::truncate;
+pub use unshare::{drop_staged, forget_sharing, next_shared};
+pub use write::{end_write, prepare_write, Before, WritePart};
 
 use super::{
     defer::Chain,
@@ -62,17 +78,33 @@ impl<'f, J: Journal> Files<'f, J> {
         self.journal.geometry()
     }
 
+    /// Starts a transaction of its own.
+    fn begin(&self, log: LogReservation, claim: Claim) -> Result<Trans<'f, J>> {
+        let mut trans = Trans::start(self.journal, log, claim)?;
+        if self.durable {
+            trans.set_durable();
+        }
+        Ok(trans)
+    }
+
     /// Starts a chain that may take `blocks` blocks.
     fn start(&self, log: LogReservation, blocks: u64) -> Result<Chain<'f, J>> {
         let claim = Claim {
             blocks,
             ..Claim::default()
         };
-        let mut trans = Trans::start(self.journal, log, claim)?;
-        if self.durable {
-            trans.set_durable();
-        }
-        Ok(Chain::new(trans))
+        Ok(Chain::new(self.begin(log, claim)?))
+    }
+
+    /// As [`start`](Self::start), but of the blocks that are kept for emergencies too: what was
+    /// written must come to its place.
+    fn start_urgent(&self, log: LogReservation, blocks: u64) -> Result<Chain<'f, J>> {
+        let claim = Claim {
+            blocks,
+            emergency: true,
+            ..Claim::default()
+        };
+        Ok(Chain::new(self.begin(log, claim)?))
     }
 
     /// As [`start`](Self::start), but where there is no space, of none: what takes names away must
