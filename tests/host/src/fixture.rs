@@ -233,30 +233,27 @@ impl Image {
 
     /// That `xfs_repair -n` finds nothing in the image with those changes in its data.
     pub fn check_changed(&self, data: &Overlay) {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let copy = env::temp_dir().join(format!(
-            "xfs-rust-{}-{}",
-            process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        ));
-        run(Command::new("cp")
-            .args(["--sparse=always", "--reflink=auto"])
-            .arg(&self.data)
-            .arg(&copy));
-        let disk = FileDisk::open_rw(&copy).expect("it was just made");
-        for (at, bytes) in data.changes() {
-            disk.write(at, bytes).expect("it has that size");
-        }
+        self.check_all(data, None, None);
+    }
+
+    /// That `xfs_repair -n` finds nothing in the image with those changes of its devices.
+    pub fn check_all(&self, data: &Overlay, log: Option<&Overlay>, rt: Option<&Overlay>) {
+        let data = Copied::of(&self.data, data);
+        let copied = |path: &Option<PathBuf>, changes: Option<&Overlay>| {
+            Some(Copied::of(path.as_ref()?, changes?))
+        };
+        let (log, rt) = (copied(&self.log, log), copied(&self.rt, rt));
         let mut repair = Command::new("xfs_repair");
         repair.args(["-n", "-f"]);
-        if let Some(log) = &self.log {
-            repair.arg("-l").arg(log);
+        if let Some(path) = &self.log {
+            repair
+                .arg("-l")
+                .arg(log.as_ref().map_or(path, |log| &log.0));
         }
-        if let Some(rt) = &self.rt {
-            repair.arg("-r").arg(rt);
+        if let Some(path) = &self.rt {
+            repair.arg("-r").arg(rt.as_ref().map_or(path, |rt| &rt.0));
         }
-        run(repair.arg(&copy));
-        fs::remove_file(&copy).expect("it is there");
+        run(repair.arg(&data.0));
     }
 
     fn set_attrs(&self, size: Size) {
@@ -319,6 +316,36 @@ impl Image {
             log: self.log.as_ref().map(open),
             rt: self.rt.as_ref().map(open),
         }
+    }
+}
+
+/// A copy of a device with changes; gone when this is dropped.
+struct Copied(PathBuf);
+
+impl Copied {
+    fn of(path: &Path, changes: &Overlay) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let copy = env::temp_dir().join(format!(
+            "xfs-rust-{}-{}",
+            process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        ));
+        run(Command::new("cp")
+            .args(["--sparse=always", "--reflink=auto"])
+            .arg(path)
+            .arg(&copy));
+        let disk = FileDisk::open_rw(&copy).expect("it was just made");
+        for (at, bytes) in changes.changes() {
+            disk.write(at, bytes).expect("it has that size");
+        }
+        Self(copy)
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        // What is left there is no one's loss.
+        let _ = fs::remove_file(&self.0);
     }
 }
 

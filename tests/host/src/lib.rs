@@ -6,6 +6,7 @@
 #[path = "../../../libxfs/mod.rs"]
 pub mod libxfs;
 
+pub mod file_io;
 pub mod fixture;
 pub mod image;
 pub mod inode_image;

@@ -28,8 +28,10 @@ usage: host-ops --image FILE --seed S --ops N [--log FILE] [--rt FILE] [--only O
                 [--list OUT] [--cut K]
 
 Opens the XFS on FILE, recovers its log if there is anything in it, runs N random operations, and
-unmounts. The same seed does the same again. --only takes some kinds of operation out of:
-  create mkdir link symlink unlink rmdir rename tmpfile
+unmounts; then names, contents and attributes are compared with what they should be. The same seed
+does the same again. --only takes some kinds of operation out of:
+  create mkdir link symlink unlink rmdir rename tmpfile setattr
+  write truncate punch zero prealloc collapse insert unshare
 
 --list writes a line for each path below the root, in byte order, with seven fields between |: path,
 letter of the type, inode number, links, mode in octal, size (empty for a directory), SHA-256 of a
@@ -156,6 +158,10 @@ fn work(arguments: &Arguments, disks: &Disks) -> Result<(), Box<dyn Error>> {
             outcome.refused,
             outcome.no_space
         );
+    }
+    let wrong = workload.compare().map_err(said)?;
+    if !wrong.is_empty() {
+        return Err(wrong.join("\n").into());
     }
     journal.unmount().map_err(said)?;
     if let Some(out) = &arguments.list {

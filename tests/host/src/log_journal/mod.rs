@@ -315,8 +315,12 @@ impl<'v> LogJournal<'v> {
         self.volume.disks.write(device, run.at, bytes)
     }
 
-    /// Makes stable what was written to places.
-    fn flush_places(&self) -> Result {
+    /// Makes stable what was written to its place, content too.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub fn flush_places(&self) -> Result {
         self.unflushed.set(false);
         self.volume.disks.flush(Device::Data)?;
         match self.volume.disks.rt {

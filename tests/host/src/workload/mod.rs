@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random operations on a file system, the same for the same seed: names, and what is known of them.
+//! Random operations on a file system, the same for the same seed, and what should come of them: names,
+//! contents, attributes.
+//!
+//! A group of operations has a file of its own; [`op`] has the table of all of them.
 
+mod attributes;
+mod data;
+mod model;
 mod names;
+mod op;
 mod tree;
 
+pub use op::Op;
 pub use tree::Tree;
+
+use model::Model;
 
 use crate::{
     libxfs::{
         error::{Error, Result},
         format::{inode::time::Timestamp, units::InodeNumber},
         journal::{CommitSequence, Journal},
-        ops::{inactivate, Files},
+        ops::{drop_staged, inactivate, Files},
         store::Store,
         trans::LogReservations,
     },
@@ -20,54 +30,6 @@ use crate::{
     random::Random,
 };
 use std::collections::BTreeMap;
-
-macro_rules! ops {
-    ($($(#[$doc:meta])* $op:ident = $name:literal,)*) => {
-        /// A kind of operation.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Op {
-            $($(#[$doc])* $op,)*
-        }
-
-        impl Op {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$op,)*];
-
-            /// Its name.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$op => $name,)*
-                }
-            }
-        }
-    };
-}
-
-ops! {
-    /// Make a file, or a special one.
-    Create = "create",
-    /// Make a directory.
-    Mkdir = "mkdir",
-    /// Give a file one more name.
-    Link = "link",
-    /// Make a symbolic link.
-    Symlink = "symlink",
-    /// Take a name away.
-    Unlink = "unlink",
-    /// Take an empty directory away.
-    Rmdir = "rmdir",
-    /// Rename: to a free name, over another one, each for the other, or leaving a whiteout.
-    Rename = "rename",
-    /// Make a file without a name, which may get one later.
-    Tmpfile = "tmpfile",
-}
-
-impl Op {
-    /// The operation of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|op| op.name() == name)
-    }
-}
 
 /// What became of the operations of a kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,6 +63,7 @@ pub struct Workload<'j, 'v> {
     reservations: LogReservations,
     random: Random,
     tree: Tree,
+    model: Model,
     only: Vec<Op>,
     /// Inodes without a name that are still in use.
     nameless: Vec<InodeNumber>,
@@ -126,6 +89,7 @@ impl<'j, 'v> Workload<'j, 'v> {
             reservations,
             random: Random::new(seed),
             tree: Tree::read(journal)?,
+            model: Model::default(),
             only: only.to_vec(),
             nameless: Vec::new(),
             clock: 1_700_000_000,
@@ -153,16 +117,7 @@ impl<'j, 'v> Workload<'j, 'v> {
     pub fn step(&mut self) -> Result<Op> {
         self.clock += 1;
         let op = self.only[self.random.below(self.only.len() as u32) as usize];
-        let done = match op {
-            Op::Create => self.create(),
-            Op::Mkdir => self.mkdir(),
-            Op::Link => self.link(),
-            Op::Symlink => self.symlink(),
-            Op::Unlink => self.unlink(),
-            Op::Rmdir => self.rmdir(),
-            Op::Rename => self.rename(),
-            Op::Tmpfile => self.tmpfile(),
-        };
+        let done = op.run(self);
         let outcome = self.outcomes.entry(op).or_default();
         match done {
             Ok(true) => outcome.done += 1,
@@ -184,10 +139,12 @@ impl<'j, 'v> Workload<'j, 'v> {
         }
         let number = self.nameless.remove(0);
         self.files(|files| inactivate(files, number, None))?;
+        self.model.forget(number);
         Ok(())
     }
 
-    /// Frees all inodes without a name, as the last user of each would.
+    /// Frees all inodes without a name, as the last user of each would, and gives up what files stage,
+    /// as they leave memory.
     ///
     /// # Errors
     ///
@@ -195,6 +152,9 @@ impl<'j, 'v> Workload<'j, 'v> {
     pub fn close(&mut self) -> Result {
         while !self.nameless.is_empty() {
             self.close_one()?;
+        }
+        for number in self.model.files() {
+            self.files(|files| drop_staged(files, number))?;
         }
         Ok(())
     }
@@ -205,6 +165,7 @@ impl<'j, 'v> Workload<'j, 'v> {
     ///
     /// `Io`, `Shutdown`.
     pub fn force(&self) -> Result {
+        self.journal.flush_places()?;
         self.last.map_or(Ok(()), |last| self.journal.force(last))
     }
 }

@@ -24,14 +24,14 @@ pub struct Entry {
 }
 
 /// A directory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Directory {
     parent: InodeNumber,
     entries: BTreeMap<Vec<u8>, (InodeNumber, FileType)>,
 }
 
 /// All names, by directory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     root: InodeNumber,
     directories: BTreeMap<InodeNumber, Directory>,
@@ -149,6 +149,12 @@ impl Tree {
             }
             dir = self.directories[&dir].parent;
         }
+    }
+
+    /// All inodes that names lead to, with their types; those with several names as often.
+    pub fn inodes(&self) -> impl Iterator<Item = (InodeNumber, FileType)> + '_ {
+        let all = self.directories.values();
+        all.flat_map(|directory| directory.entries.values().copied())
     }
 
     /// Any directory.

@@ -15,6 +15,7 @@ mod check_repair;
 mod check_states;
 mod contents;
 mod dahash;
+mod data_ops;
 mod dir_changes;
 mod extents;
 mod extents_edit;

@@ -4,6 +4,7 @@
 //! the disk is there, what was begun is there whole or not at all, and the check of the whole file
 //! system finds nothing.
 
+mod data;
 mod names;
 mod staging;
 

@@ -19,7 +19,7 @@ use xfs_host::{
 };
 
 /// Does all that replaying has left.
-fn finish(journal: &LogJournal<'_>, replayed: Option<Replayed>) -> Result {
+pub fn finish(journal: &LogJournal<'_>, replayed: Option<Replayed>) -> Result {
     let Some(replayed) = replayed else {
         return Ok(());
     };
@@ -47,7 +47,7 @@ fn cut_everywhere(shape: &str, steps: u32, seed: u64) {
     let mut begun = Vec::new();
     let mut stable = vec![0];
     let history = before.record(behaviour, |journal, power| {
-        let mut workload = Workload::new(journal, seed, Op::ALL).unwrap();
+        let mut workload = Workload::new(journal, seed, Op::NAMES).unwrap();
         states.push(listed(journal));
         for _ in 0..steps {
             begun.push(power.writes());
