@@ -3,7 +3,7 @@
 //! Random operations on a file system, the same for the same seed, and what should come of them: names,
 //! contents, attributes.
 //!
-//! A group of operations has a file of its own; [`op`] has the table of all of them.
+//! A group of operations has a file of its own; `op.rs` has the table of all of them.
 
 mod attributes;
 mod data;
