@@ -7,23 +7,29 @@
 //! not there: one thread does, and all others who want the same inode wait for it.
 
 use super::{
-    inode::Inode,
+    ilock::LockedInode,
+    inode::{
+        Inode,
+        Whole, //
+    },
     iops,
-    mount::Mount, //
+    log::Item,
+    mount::Mount,
+    publish, //
 };
 use crate::{
     libxfs::{
         self, error,
         format::{
             fault::Fault,
-            inode::{
-                flags::Flags,
-                time::Timestamp, //
+            inode::cluster::{
+                self,
+                InodePlace, //
             },
             units::InodeNumber,
         },
         inode::{
-            Fork,
+            encode::log_place,
             Trust, //
         },
     },
@@ -36,15 +42,15 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{
+            Acquire,
             Atomic,
+            Full,
             Relaxed, //
         },
-        rcu, //
+        rcu,
+        Arc, //
     },
 };
-
-/// Bits of the minor number in a `dev_t`.
-const MINOR_BITS: u32 = 20;
 
 /// The slab; null while the module is not loaded.
 static SLAB: Atomic<*mut bindings::kmem_cache> = Atomic::new(core::ptr::null_mut());
@@ -134,6 +140,48 @@ pub(crate) enum Want {
     File(Trust),
     /// A file of the file system's own.
     Metadata,
+    /// Any inode in use, be it without a name or of the file system's own: for transactions.
+    Any,
+}
+
+impl Want {
+    const fn trust(self) -> Trust {
+        match self {
+            Self::File(trust) => trust,
+            Self::Metadata | Self::Any => Trust::Trusted,
+        }
+    }
+}
+
+/// How often inodes have left memory, by their numbers.
+///
+/// An inode is read before it is put into the cache, so that no one waits for a reader with blocks
+/// locked that the reader wants. What was read may be old by the time it is put in: if the inode was
+/// in memory meanwhile, and was changed and evicted.
+pub(crate) struct Evictions([Atomic<u32>; Self::COUNT]);
+
+impl Evictions {
+    const COUNT: usize = 64;
+
+    /// None so far.
+    pub(crate) const fn new() -> Self {
+        Self([const { Atomic::new(0) }; Self::COUNT])
+    }
+
+    fn counter(&self, number: InodeNumber) -> Option<&Atomic<u32>> {
+        self.0.get(number.get() as usize % Self::COUNT)
+    }
+
+    fn so_far(&self, number: InodeNumber) -> u32 {
+        self.counter(number).map_or(0, |count| count.load(Acquire))
+    }
+
+    /// Counts one, before anyone can read the inode anew.
+    pub(super) fn count(&self, number: InodeNumber) {
+        if let Some(count) = self.counter(number) {
+            count.fetch_add(1, Full);
+        }
+    }
 }
 
 impl Mount {
@@ -142,40 +190,91 @@ impl Mount {
     /// # Errors
     ///
     /// `EINVAL` for a number that no inode can have or, untrusted, that none has; `ENOENT` for a
-    /// free inode; `EUCLEAN` for a file of users where one of the file system's own was wanted, or
-    /// the reverse; `EUCLEAN`, `EBADMSG`, `EIO`, `ENOMEM`.
+    /// free inode, or one that is about to be freed; `EUCLEAN` for a file of users where one of the
+    /// file system's own was wanted, or the reverse; `EUCLEAN`, `EBADMSG`, `EIO`, `ENOMEM`.
     pub(crate) fn inode(&self, number: InodeNumber, want: Want) -> Result<ARef<Inode>> {
+        self.find(number, want).map_err(|error| self.errno(error))
+    }
+
+    /// As [`inode`](Self::inode), with the errors of libxfs.
+    pub(super) fn find(&self, number: InodeNumber, want: Want) -> error::Result<ARef<Inode>> {
         if self.is_shut_down() {
-            return Err(EIO);
+            return Err(error::Error::Shutdown);
         }
         if self.geometry().split_inode(number).is_none() {
-            return Err(EINVAL);
+            return Err(error::Error::Invalid);
         }
-        // SAFETY: The super block is alive.
-        let inode = unsafe { bindings::iget_locked(self.super_block(), number.get()) };
-        let inode = NonNull::new(inode).ok_or(ENOMEM)?;
-        // SAFETY: `iget_locked` gave us a count.
-        if unsafe { bindings::inode_is_new(inode.as_ptr()) } {
-            // SAFETY: It is new, so it is ours until it is unlocked.
-            if let Err(error) = unsafe { self.fill_inode(inode.as_ptr(), number, want) } {
-                // SAFETY: As above; those who wait for it try for themselves.
-                unsafe { bindings::iget_failed(inode.as_ptr()) };
-                return Err(error);
+        loop {
+            let evictions = self.evictions().so_far(number);
+            // SAFETY: The super block is alive.
+            let cached = unsafe { bindings::ilookup(self.super_block(), number.get()) };
+            if let Some(cached) = NonNull::new(cached) {
+                // SAFETY: Counted, and the VFS's inode comes first.
+                return self.check(unsafe { ARef::from_raw(cached.cast()) }, want);
             }
-            // SAFETY: Whole now.
-            unsafe { bindings::unlock_new_inode(inode.as_ptr()) };
+            let whole = self.read_inode(number, want)?;
+            // SAFETY: As above.
+            let inode = unsafe { bindings::iget_locked(self.super_block(), number.get()) };
+            let inode = NonNull::new(inode).ok_or(error::Error::NoMemory)?;
+            // SAFETY: `iget_locked` gave us a count.
+            if unsafe { bindings::inode_is_new(inode.as_ptr()) } {
+                if self.evictions().so_far(number) != evictions {
+                    // SAFETY: New, so it is ours; those who wait for it try for themselves.
+                    unsafe { bindings::iget_failed(inode.as_ptr()) };
+                    continue;
+                }
+                // SAFETY: New, so it is ours until it is unlocked.
+                unsafe {
+                    self.fill_inode(inode.as_ptr(), whole);
+                    bindings::unlock_new_inode(inode.as_ptr());
+                }
+            }
+            // SAFETY: Whole, and counted; the VFS's inode comes first.
+            return self.check(unsafe { ARef::from_raw(inode.cast()) }, want);
         }
-        // SAFETY: Whole, and counted; the VFS's inode comes first.
-        let inode: ARef<Inode> = unsafe { ARef::from_raw(inode.cast()) };
+    }
+
+    /// Sees whether an inode is what was asked for.
+    fn check(&self, inode: ARef<Inode>, want: Want) -> error::Result<ARef<Inode>> {
+        if inode.has_ended() && want != Want::Any {
+            return Err(error::Error::NotFound);
+        }
+        if want == Want::Any {
+            return Ok(inode);
+        }
         let internal = self.is_internal(&inode.read());
         match (want, internal) {
             // A handle must not lead to the file system's own files, and a name never does.
-            (Want::File(Trust::Untrusted), true) => Err(EINVAL),
+            (Want::File(Trust::Untrusted), true) => Err(error::Error::Invalid),
             (Want::File(Trust::Trusted), true) | (Want::Metadata, false) => {
                 let fault = Fault::corrupt("inode", "flags2");
-                Err(self.errno(error::Error::inode(fault, number)))
+                Err(error::Error::inode(fault, inode.number()))
             }
             _ => Ok(inode),
+        }
+    }
+
+    /// Takes over an inode that was just allocated, locked. No one finds it before that.
+    pub(super) fn take_over(&self, inode: libxfs::inode::Inode) -> error::Result<LockedInode> {
+        let number = inode.number;
+        let place = cluster::place(self.geometry(), number).ok_or(error::Error::Invalid)?;
+        let item = self.logged(number, place)?;
+        // SAFETY: The super block is alive.
+        let raw = unsafe { bindings::iget_locked(self.super_block(), number.get()) };
+        let raw = NonNull::new(raw).ok_or(error::Error::NoMemory)?;
+        // SAFETY: `iget_locked` gave us a count, which goes to what is returned.
+        unsafe {
+            if !bindings::inode_is_new(raw.as_ptr()) {
+                bindings::iput(raw.as_ptr());
+                // It was free on the disk.
+                let fault = Fault::corrupt("inode", "free");
+                return Err(error::Error::inode(fault, number));
+            }
+            let whole = Whole { inode, place, item };
+            self.fill_inode(raw.as_ptr(), whole);
+            let locked = LockedInode::new(ARef::from_raw(raw.cast()));
+            bindings::unlock_new_inode(raw.as_ptr());
+            Ok(locked)
         }
     }
 
@@ -189,75 +288,74 @@ impl Mount {
             || geo.quota_inodes.contains(&Some(inode.number))
     }
 
-    /// Reads an inode that is new.
+    /// Puts an inode that is about to be freed back into the cache. Nobody else finds it.
+    pub(super) fn revive(&self, whole: Whole) -> error::Result<ARef<Inode>> {
+        let number = whole.inode.number;
+        // SAFETY: The super block is alive.
+        let raw = unsafe { bindings::iget_locked(self.super_block(), number.get()) };
+        let raw = NonNull::new(raw).ok_or(error::Error::NoMemory)?;
+        // SAFETY: `iget_locked` gave us a count, which goes to what is returned.
+        unsafe {
+            if !bindings::inode_is_new(raw.as_ptr()) {
+                // Whoever read it did not look at its links.
+                bindings::iput(raw.as_ptr());
+                return Err(error::Error::Exists);
+            }
+            self.fill_inode(raw.as_ptr(), whole);
+            let node: ARef<Inode> = ARef::from_raw(raw.cast());
+            node.set_ended();
+            bindings::unlock_new_inode(raw.as_ptr());
+            Ok(node)
+        }
+    }
+
+    /// What the log has of an inode that is not in memory.
+    fn logged(&self, number: InodeNumber, place: InodePlace) -> error::Result<Option<Arc<Item>>> {
+        let Some(log) = self.log() else {
+            return Ok(None);
+        };
+        let place = log_place(self.geometry(), place).ok_or(error::Error::Invalid)?;
+        log.inode_item(number, place)
+    }
+
+    /// Reads an inode that is not in memory.
+    fn read_inode(&self, number: InodeNumber, want: Want) -> error::Result<Whole> {
+        let geo = self.geometry();
+        let place = libxfs::inode::locate(self, number, want.trust())?;
+        if let Some(log) = self.log() {
+            let place = log_place(geo, place).ok_or(error::Error::Invalid)?;
+            log.settle_inode(number, place)?;
+        }
+        let cluster = libxfs::inode::read_cluster(self, place)?;
+        let bytes = libxfs::inode::inode_bytes(geo, &cluster, place);
+        let bytes = bytes.ok_or(error::Error::Invalid)?;
+        let inode = libxfs::inode::Inode::parse(geo, number, bytes)?;
+        drop(cluster);
+        if inode.core.nlink == 0 && want != Want::Any && self.log().is_some() {
+            // It waits to be freed.
+            return Err(error::Error::NotFound);
+        }
+        Ok(Whole {
+            inode,
+            place,
+            item: self.logged(number, place)?,
+        })
+    }
+
+    /// Fills in an inode that is new.
     ///
     /// # Safety
     ///
     /// `inode` is new and ours.
-    unsafe fn fill_inode(
-        &self,
-        inode: *mut bindings::inode,
-        number: InodeNumber,
-        want: Want,
-    ) -> Result {
-        let trust = match want {
-            Want::File(trust) => trust,
-            Want::Metadata => Trust::Trusted,
-        };
-        let body =
-            libxfs::inode::Inode::read(self, number, trust).map_err(|error| self.errno(error))?;
+    unsafe fn fill_inode(&self, inode: *mut bindings::inode, whole: Whole) {
         // SAFETY: By the caller.
         unsafe {
-            set_attributes(inode, &body);
-            if self.is_internal(&body) {
+            publish::new(inode, &whole.inode);
+            if self.is_internal(&whole.inode) {
                 bindings::inode_make_private(inode);
             }
-            Inode::complete(inode, self, body);
+            Inode::complete(inode, self, whole);
             iops::attach_operations(inode, self.geometry());
-        }
-        Ok(())
-    }
-}
-
-/// Tells the VFS what it keeps of an inode.
-///
-/// # Safety
-///
-/// `inode` is new and ours.
-unsafe fn set_attributes(inode: *mut bindings::inode, body: &libxfs::inode::Inode) {
-    let core = &body.core;
-    let time = |time: Timestamp| (time.sec, time.nsec as c_long);
-    let (atime, mtime, ctime) = (time(core.atime), time(core.mtime), time(core.ctime));
-    let mut flags = 0;
-    for (flag, is_set) in [
-        (bindings::S_IMMUTABLE, core.flags.has(Flags::IMMUTABLE)),
-        (bindings::S_APPEND, core.flags.has(Flags::APPEND)),
-        (bindings::S_SYNC, core.flags.has(Flags::SYNC)),
-        (bindings::S_NOATIME, core.flags.has(Flags::NOATIME)),
-    ] {
-        if is_set {
-            flags |= flag;
-        }
-    }
-    // SAFETY: By the caller.
-    unsafe {
-        (*inode).i_mode = core.mode;
-        (*inode).i_generation = core.generation;
-        if let Fork::Dev(number) = &body.data {
-            (*inode).i_rdev = number.major << MINOR_BITS | number.minor;
-        }
-        bindings::set_nlink(inode, core.nlink);
-        bindings::i_uid_write(inode, core.uid);
-        bindings::i_gid_write(inode, core.gid);
-        bindings::inode_set_atime(inode, atime.0, atime.1);
-        bindings::inode_set_mtime(inode, mtime.0, mtime.1);
-        bindings::inode_set_ctime(inode, ctime.0, ctime.1);
-        bindings::i_size_write(inode, core.size as i64);
-        bindings::inode_set_iversion_queried(inode, core.changecount);
-        (*inode).i_flags |= flags;
-        bindings::inode_mapping_no_fs(inode);
-        if body.attr.is_none() {
-            bindings::inode_without_xattrs(inode);
         }
     }
 }

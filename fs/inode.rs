@@ -2,13 +2,20 @@
 
 //! The inode in the kernel: the VFS's, and libxfs's beside it.
 
-use super::mount::Mount;
+use super::{
+    log::Item,
+    mount::Mount, //
+};
 use crate::{
     libxfs::{
         self,
         error,
-        format::units::InodeNumber,
-        inode::WhichFork, //
+        format::{
+            inode::cluster::InodePlace,
+            units::InodeNumber, //
+        },
+        inode::WhichFork,
+        journal::CommitSequence, //
     },
     rust::{
         bindings,
@@ -16,7 +23,8 @@ use crate::{
             nofs::NoFs,
             rwsem::{
                 ReadGuard,
-                RwSemaphore, //
+                RwSemaphore,
+                WriteGuard, //
             },
         },
     },
@@ -29,7 +37,14 @@ use core::{
 use kernel::{
     prelude::*,
     static_lock_class,
-    sync::aref::AlwaysRefCounted,
+    sync::{
+        aref::AlwaysRefCounted,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
     types::Opaque, //
 };
 
@@ -51,10 +66,30 @@ struct Own {
     // INVARIANT: The mount outlives its inodes.
     mount: NonNull<Mount>,
     number: InodeNumber,
+    place: InodePlace,
+    /// Whether it has come to its end: it is, or was, freed, and no one is to find it any more.
+    ended: Atomic<u32>,
     /// Core and forks. The lock is what XFS calls the ILOCK: inside `i_rwsem`, the mapping's
     /// invalidate lock and the folio lock, outside the locks of metadata blocks.
     #[pin]
-    body: RwSemaphore<libxfs::inode::Inode>,
+    body: RwSemaphore<Body>,
+}
+
+/// What the ILOCK guards.
+pub(super) struct Body {
+    /// Core and forks.
+    pub(super) inode: libxfs::inode::Inode,
+    /// What the log knows of changes, if there were any.
+    pub(super) item: Option<Arc<Item>>,
+    /// The last transaction that changed it.
+    pub(super) changed: Option<CommitSequence>,
+}
+
+/// What an inode is made of; see [`Inode::complete`].
+pub(super) struct Whole {
+    pub(super) inode: libxfs::inode::Inode,
+    pub(super) place: InodePlace,
+    pub(super) item: Option<Arc<Item>>,
 }
 
 // SAFETY: Inodes are made for use from everywhere; what changes is under locks.
@@ -76,14 +111,14 @@ unsafe impl AlwaysRefCounted for Inode {
 }
 
 /// Core and forks of an inode, locked for reading.
-pub(crate) struct Locked<'a>(ReadGuard<'a, libxfs::inode::Inode>);
+pub(crate) struct Locked<'a>(ReadGuard<'a, Body>);
 
 impl Deref for Locked<'_> {
     type Target = libxfs::inode::Inode;
 
     #[inline]
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.0.inode
     }
 }
 
@@ -123,20 +158,60 @@ impl Inode {
         self.own().number
     }
 
+    /// Where it lies.
+    pub(super) fn place(&self) -> InodePlace {
+        self.own().place
+    }
+
+    /// Whether it has come to its end.
+    pub(super) fn has_ended(&self) -> bool {
+        self.own().ended.load(Relaxed) != 0
+    }
+
+    /// Notes that it has come to its end.
+    pub(super) fn set_ended(&self) {
+        self.own().ended.store(1, Relaxed);
+    }
+
+    /// The last transaction that changed it, if one did since it was read.
+    pub(super) fn last_change(&self) -> Option<CommitSequence> {
+        self.own().body.read().changed
+    }
+
+    /// Takes the ILOCK for changes, as it is.
+    pub(super) fn write(&self) -> WriteGuard<'_, Body> {
+        self.own().body.write()
+    }
+
+    /// Whether the inode is whole.
+    ///
+    /// # Safety
+    ///
+    /// `inode` belongs to this driver, and stays referenced while this runs.
+    pub(super) unsafe fn is_whole(inode: *mut bindings::inode) -> bool {
+        let this: *mut Self = inode.cast();
+        // SAFETY: By the caller; set when the inode was made.
+        unsafe { (*this).whole.get() }
+    }
+
     /// Makes a new inode of the VFS's whole, with what was read.
     ///
     /// # Safety
     ///
     /// `inode` is new and of this driver, and no one else sees it; `mount` outlives it.
-    pub(super) unsafe fn complete(
-        inode: *mut bindings::inode,
-        mount: &Mount,
-        body: libxfs::inode::Inode,
-    ) {
+    pub(super) unsafe fn complete(inode: *mut bindings::inode, mount: &Mount, whole: Whole) {
         let this: *mut Self = inode.cast();
+        let number = whole.inode.number;
+        let body = Body {
+            inode: whole.inode,
+            item: whole.item,
+            changed: None,
+        };
         let own = pin_init!(Own {
             mount: NonNull::from(mount),
-            number: body.number,
+            number,
+            place: whole.place,
+            ended: Atomic::new(0),
             body <- RwSemaphore::new(body, c"xfs_rust_ilock", static_lock_class!()),
         });
         // SAFETY: By the caller, the inode is ours; its slot is valid for writing, and stays where
@@ -182,7 +257,7 @@ impl Inode {
     /// memory.
     pub(crate) fn try_read_mapped(&self, which: WhichFork) -> Option<Locked<'_>> {
         let body = self.own().body.try_read()?;
-        let needs_load = body.fork(which).is_some_and(|fork| fork.needs_load());
+        let needs_load = needs_load(&body.inode, which);
         (!needs_load).then_some(Locked(body))
     }
 
@@ -193,15 +268,19 @@ impl Inode {
     /// Those of [`load_extents`](libxfs::inode::Inode::load_extents); nothing is locked then.
     pub(crate) fn read_mapped(&self, which: WhichFork) -> error::Result<Locked<'_>> {
         let body = self.own().body.read();
-        let needs_load = body.fork(which).is_some_and(|fork| fork.needs_load());
-        if !needs_load {
+        if !needs_load(&body.inode, which) {
             return Ok(Locked(body));
         }
         drop(body);
         // Memory that is wanted with the lock held must not come from reclaiming this very inode.
         let _nofs = NoFs::new();
         let mut body = self.own().body.write();
-        body.load_extents(self.mount(), which)?;
+        body.inode.load_extents(self.mount(), which)?;
         Ok(Locked(body.downgrade()))
     }
+}
+
+/// Whether a fork's mappings still have to be read.
+fn needs_load(inode: &libxfs::inode::Inode, which: WhichFork) -> bool {
+    inode.fork(which).is_some_and(|fork| fork.needs_load())
 }

@@ -26,18 +26,27 @@ mod export;
 mod file;
 pub(crate) mod health;
 pub(crate) mod icache;
+mod ilock;
+mod inactive;
 mod inode;
 mod ioctl;
 mod iomap;
 mod iops;
+// The mount that uses it is read-only.
+#[allow(dead_code)]
+mod journal;
 // As above: the mount that uses it is read-only.
 #[allow(dead_code, unused_imports)]
 pub(crate) mod log;
 pub(crate) mod mount;
 mod options;
+mod publish;
 mod reports;
+#[allow(dead_code)]
+mod space;
 mod super_block;
 mod uuids;
+mod writing;
 mod xattr;
 
 pub(crate) use super_block::Registration;

@@ -9,10 +9,16 @@ use super::{
         Locked, //
     },
     health::Health,
+    icache::Evictions,
+    inactive::Inactive,
+    journal::RtFile,
+    log::Engine,
     options::{
         InForce,
         Options, //
-    }, //
+    },
+    space::Space,
+    writing::Writer, //
 };
 use crate::{
     libxfs::{
@@ -23,6 +29,7 @@ use crate::{
         format::{
             fault::FaultKind,
             geometry::Geometry,
+            inode::cluster,
             kind::Kind,
             sb::Counters, //
         },
@@ -32,6 +39,7 @@ use crate::{
             Store,
             StoreMut, //
         },
+        trans::LogReservations,
     },
     rust::{
         bindings,
@@ -49,20 +57,23 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
+    new_mutex,
     prelude::*,
     sync::{
         atomic::{
             Atomic,
             Relaxed, //
         },
-        Arc, //
+        Arc,
+        Mutex,
+        SetOnce, //
     },
 };
 
 /// The caches of the devices.
 pub(crate) struct Devices {
     /// The data device.
-    pub(crate) data: Pin<KBox<Cache>>,
+    pub(crate) data: Arc<Pin<KBox<Cache>>>,
     /// The log's own device; `None` where the log is on the data device.
     pub(crate) log: Option<Pin<KBox<Cache>>>,
     /// The realtime device; `None` where there is none, or it is part of the data device.
@@ -72,15 +83,22 @@ pub(crate) struct Devices {
 /// A mounted file system.
 ///
 /// It lives in its super block's `s_fs_info`, from before the first inode to after the last.
+#[pin_data]
 pub(crate) struct Mount {
     // INVARIANT: The super block outlives the mount.
     super_block: NonNull<bindings::super_block>,
     geometry: Arc<Geometry>,
-    counters: Counters,
-    /// Free blocks that no file can have: what the free-space B+trees take and might take yet.
-    unavailable: u64,
+    /// What writes, from when something is first to be written. It goes before the caches.
+    writer: SetOnce<Writer>,
+    reservations: LogReservations,
+    space: Arc<Space>,
+    #[pin]
+    rt_files: Mutex<KVec<RtFile>>,
+    evictions: Evictions,
+    /// How many directories were made.
+    turns: Atomic<u32>,
     rt_reserved: u64,
-    options: Options,
+    options: Arc<Options>,
     in_force: InForce,
     health: Arc<Health>,
     devices: Devices,
@@ -99,7 +117,7 @@ pub(crate) struct Parts {
     pub(crate) geometry: Arc<Geometry>,
     pub(crate) counters: Counters,
     pub(crate) rt_reserved: u64,
-    pub(crate) options: Options,
+    pub(crate) options: Arc<Options>,
     pub(crate) in_force: InForce,
     pub(crate) health: Arc<Health>,
     pub(crate) devices: Devices,
@@ -108,29 +126,27 @@ pub(crate) struct Parts {
 impl Mount {
     /// Puts a mount together. `super_block` outlives it.
     pub(crate) fn new(parts: Parts) -> Result<Pin<KBox<Self>>> {
-        let mount = KBox::new(
-            Self {
+        let reservations = LogReservations::new(&parts.geometry).ok_or(EINVAL)?;
+        let space = Space::new(parts.geometry.clone(), parts.counters)?;
+        KBox::pin_init(
+            pin_init!(Self {
                 inode32: Atomic::new(parts.options.inode32.into()),
                 super_block: parts.super_block,
                 geometry: parts.geometry,
-                counters: parts.counters,
-                unavailable: 0,
+                writer: SetOnce::new(),
+                reservations,
+                space,
+                rt_files <- new_mutex!(KVec::new(), "xfs_rust_rt_files"),
+                evictions: Evictions::new(),
+                turns: Atomic::new(0),
                 rt_reserved: parts.rt_reserved,
                 options: parts.options,
                 in_force: parts.in_force,
                 health: parts.health,
                 devices: parts.devices,
-            },
+            }),
             GFP_KERNEL,
-        )?;
-        Ok(mount.into())
-    }
-
-    /// Sets what the whole mount has counted, before anyone else sees it.
-    pub(super) fn set_counters(self: Pin<&mut Self>, counters: Counters, unavailable: u64) {
-        let this = self.get_mut();
-        this.counters = counters;
-        this.unavailable = unavailable;
+        )
     }
 
     /// The super block, for C.
@@ -143,14 +159,101 @@ impl Mount {
         &self.geometry
     }
 
+    /// The log's engine; `None` as long as nothing was to be written.
+    pub(super) fn log(&self) -> Option<&Arc<Engine>> {
+        self.writer.as_ref().map(|writer| writer.log().engine())
+    }
+
+    /// The inodes that are to be freed; `None` as [`log`](Self::log).
+    pub(super) fn inactive(&self) -> Option<&Arc<Inactive>> {
+        self.writer.as_ref().map(Writer::inactive)
+    }
+
+    /// Sets what writes. Returns whether there was none.
+    pub(super) fn set_writer(&self, writer: Writer) -> bool {
+        self.writer.populate(writer)
+    }
+
+    /// The cache of the data device, for who outlives a call.
+    pub(super) fn data_cache(&self) -> &Arc<Pin<KBox<Cache>>> {
+        &self.devices.data
+    }
+
+    /// The cache of the log's own device, if it has one.
+    pub(super) fn own_log_cache(&self) -> Option<&Cache> {
+        self.devices.log.as_deref()
+    }
+
+    /// The shape of the file system, for who outlives a call.
+    pub(super) fn shared_geometry(&self) -> Arc<Geometry> {
+        self.geometry.clone()
+    }
+
+    /// The health of the file system, for who outlives a call.
+    pub(super) fn shared_health(&self) -> Arc<Health> {
+        self.health.clone()
+    }
+
+    /// Why this driver cannot write to a file system of this shape, if it cannot.
+    pub(super) fn check_writable(&self) -> core::result::Result<(), &'static str> {
+        let geo = self.geometry();
+        if geo.features.zoned() {
+            return Err("writing to zoned devices is not supported yet");
+        }
+        if geo.features.metadir() && geo.quota_flags != 0 {
+            return Err("writing with quota is not supported yet");
+        }
+        if cluster::place(geo, geo.root_inode).is_none() {
+            return Err("writing to file systems without aligned inodes is not supported");
+        }
+        Ok(())
+    }
+
+    /// How much of the log each operation takes.
+    pub(crate) fn reservations(&self) -> &LogReservations {
+        &self.reservations
+    }
+
+    /// What memory knows of free space.
+    pub(super) fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+
     /// The summary counters.
     pub(crate) fn counters(&self) -> Counters {
-        self.counters
+        self.space.counters()
+    }
+
+    /// About the summary counters, for who makes inodes.
+    #[allow(dead_code)] // For operations that change names.
+    pub(crate) fn rough_counters(&self) -> Counters {
+        self.space.rough_counters()
+    }
+
+    /// A number that goes up by one with each directory that is made.
+    #[allow(dead_code)] // For operations that change names.
+    pub(crate) fn next_turn(&self) -> u32 {
+        self.turns.fetch_add(1, Relaxed)
     }
 
     /// Free blocks that no file can have.
     pub(crate) fn unavailable(&self) -> u64 {
-        self.unavailable
+        self.space.unavailable()
+    }
+
+    /// Blocks that are kept for emergencies: how many there should be, and how many there are.
+    pub(crate) fn kept_blocks(&self) -> (u64, u64) {
+        self.space.kept()
+    }
+
+    /// The files of the realtime section that were opened.
+    pub(super) fn rt_files(&self) -> &Mutex<KVec<RtFile>> {
+        &self.rt_files
+    }
+
+    /// How often inodes have left memory.
+    pub(super) fn evictions(&self) -> &Evictions {
+        &self.evictions
     }
 
     /// Blocks of the realtime device that a zoned file system keeps back.
@@ -187,7 +290,7 @@ impl Mount {
     pub(crate) fn cache(&self, device: Device) -> Option<&Cache> {
         match device {
             Device::Data => Some(&self.devices.data),
-            Device::Log => Some(self.devices.log.as_ref().unwrap_or(&self.devices.data)),
+            Device::Log => Some(self.devices.log.as_deref().unwrap_or(&self.devices.data)),
             Device::Realtime if self.geometry.rt_start != 0 => Some(&self.devices.data),
             Device::Realtime => self.devices.realtime.as_deref(),
         }

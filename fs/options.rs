@@ -391,6 +391,7 @@ const DEFAULT_LOG_BUF_SIZE: u32 = 32 << 10;
 const DEFAULT_LOG_BUFS: u32 = 8;
 
 /// What follows from the options and the file system together.
+#[derive(Clone, Copy)]
 pub(crate) struct InForce {
     /// Bytes in a log buffer.
     pub(crate) log_buf_size: u32,

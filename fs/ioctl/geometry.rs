@@ -20,7 +20,8 @@ use crate::{
                 AgNumber,
                 RtGroup, //
             },
-        }, //
+        },
+        store::Device, //
     },
     rust::kernel::{
         stat::statx,
@@ -205,9 +206,10 @@ pub(super) fn counts(mount: &Mount, to: UserAddress) -> Result<usize> {
 }
 
 /// `XFS_IOC_GET_RESBLKS`: a read-only mount keeps nothing back.
-pub(super) fn reserved(_mount: &Mount, to: UserAddress) -> Result<usize> {
+pub(super) fn reserved(mount: &Mount, to: UserAddress) -> Result<usize> {
     super::privileged()?;
-    to.write(&abi::ReservedBlocks::ZERO)?;
+    let (total, available) = mount.kept_blocks();
+    to.write(&abi::ReservedBlocks { total, available })?;
     Ok(0)
 }
 
@@ -237,14 +239,30 @@ pub(super) fn dio_info(file: &Caller<'_>, to: UserAddress) -> Result<usize> {
     Ok(0)
 }
 
-/// `XFS_IOC_GOINGDOWN`: shuts the file system down. On a read-only mount there is nothing to write
-/// first, so the ways to do it are the same.
+/// `XFS_IOC_GOINGDOWN`: shuts the file system down, in one of three ways.
 pub(super) fn going_down(mount: &Mount, from: UserAddress) -> Result<usize> {
-    const WAYS: u32 = 3;
-    let way: u32 = from.read()?;
-    if way >= WAYS {
-        return Err(EINVAL);
+    /// Everything is in its place first.
+    const IN_PLACE: u32 = 0;
+    /// What was committed is in the log first.
+    const LOGGED: u32 = 1;
+    /// At once.
+    const AT_ONCE: u32 = 2;
+    const WHY: &str = "by request";
+    match from.read()? {
+        IN_PLACE => {
+            let device = mount.block_device(Device::Data).ok_or(EINVAL)?;
+            // One that is not to be frozen now is not shut down: whoever holds it up is told.
+            let frozen = device.freeze()?;
+            mount.shut_down(WHY);
+            drop(frozen);
+        }
+        LOGGED => {
+            // Where that fails it is shut down, or was.
+            let _ = mount.force_log();
+            mount.shut_down(WHY);
+        }
+        AT_ONCE => mount.shut_down(WHY),
+        _ => return Err(EINVAL),
     }
-    mount.shut_down("by request");
     Ok(0)
 }

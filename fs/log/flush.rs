@@ -137,10 +137,7 @@ impl Engine {
     ///
     /// `Shutdown`, `NoMemory`, and those of reading the block.
     pub(crate) fn settle_inode(self: &Arc<Self>, number: InodeNumber, place: LogPlace) -> Result {
-        let is_it =
-            |item: &&Arc<Item>| matches!(item.subject, Subject::Inode(one, _) if one == number);
-        let inodes = self.clusters.of(place.at)?;
-        let Some(item) = inodes.iter().find(is_it) else {
+        let Some(item) = self.inode_item(number, place)? else {
             return Ok(());
         };
         if item.is_pinned() {
@@ -150,6 +147,23 @@ impl Engine {
         let mut block = self.data.lock(&[run], Kind::InodeCluster)?;
         // It will be written when the list of items is pushed.
         self.fill_cluster(run, &mut block).map(|_| ())
+    }
+
+    /// What is known of an inode with changes; `None` for one that is in its place. For who takes an
+    /// inode into memory.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`.
+    pub(crate) fn inode_item(
+        &self,
+        number: InodeNumber,
+        place: LogPlace,
+    ) -> Result<Option<Arc<Item>>> {
+        let is_it =
+            |item: &&Arc<Item>| matches!(item.subject, Subject::Inode(one, _) if one == number);
+        let inodes = self.clusters.of(place.at)?;
+        Ok(inodes.iter().find(is_it).cloned())
     }
 
     /// Puts all inodes of a cluster into its block that have no changes under way. Returns whether

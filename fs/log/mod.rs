@@ -53,6 +53,7 @@ pub(crate) use self::{
         open,
         Opened, //
     },
+    patience::patiently,
     ticket::Ticket, //
 };
 

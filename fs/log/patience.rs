@@ -21,7 +21,7 @@ use kernel::time::{
 const ATTEMPTS: u32 = 500;
 
 /// Tries `attempt` until it does not fail for want of memory, or has for long.
-pub(super) fn patiently<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+pub(crate) fn patiently<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let _nofs = NoFs::new();
     for _ in 0..ATTEMPTS {
         match attempt() {

@@ -4,6 +4,10 @@
 
 use super::{
     fill,
+    life::{
+        self,
+        Refused, //
+    },
     Super, //
 };
 use crate::{
@@ -302,6 +306,10 @@ unsafe extern "C" fn reconfigure(fc: *mut bindings::fs_context) -> c_int {
             format_args!("remounting read-write is not supported yet"),
         );
         return EROFS.to_errno();
+    }
+    if let Err(Refused(error, line)) = life::remount(mount, context.is_read_only()) {
+        context.refuse(mount.prefix(), format_args!("{line}"));
+        return error.to_errno();
     }
     mount.set_inode32(new.options.inode32);
     0

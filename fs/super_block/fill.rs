@@ -15,13 +15,17 @@ use crate::{
         health::Health,
         icache::Want,
         inode::Inode,
+        log::Opened,
         mount::{
             self,
             Devices,
             Mount,
             Parts, //
         },
-        options::Options,
+        options::{
+            InForce,
+            Options, //
+        },
         uuids, //
     },
     libxfs::{
@@ -40,7 +44,6 @@ use crate::{
             units::RtBlock, //
         },
         inode::Trust,
-        log,
         store::{
             Device,
             Run,
@@ -82,6 +85,14 @@ const MIN_BLOCK: c_int = 512;
 
 /// A refusal that was said.
 struct Said(Error);
+
+/// What a mount is to be made of.
+struct Wanted {
+    options: Arc<Options>,
+    in_force: InForce,
+    /// Data, log and realtime device.
+    devices: (BlockDevice, Option<BlockDevice>, Option<BlockDevice>),
+}
 
 /// What the steps of a mount have in common.
 struct Filling {
@@ -196,14 +207,14 @@ impl Filling {
             // SAFETY: Computes a number.
             block_size_limit: unsafe { bindings::mapping_max_folio_size_supported() } as u32,
         };
-        let (geometry, counters, rt_reserved) = self.read_superblock(data, &admission)?;
+        let superblock = self.read_superblock(data, &admission)?;
         let in_force = options
-            .settle(&geometry)
+            .settle(&superblock.0)
             .map_err(|fault| self.refuse(EINVAL, format_args!("{fault}")))?;
         self.check_discard(&mut options, data);
         self.check_dax(&mut options);
         if !options.no_uuid {
-            info.uuid = Some(self.take_uuid(&geometry)?);
+            info.uuid = Some(self.take_uuid(&superblock.0)?);
         }
         let line = match options.no_recovery {
             false => "Mounting V5 Filesystem",
@@ -211,6 +222,49 @@ impl Filling {
         };
         self.prefix.print(Level::Info, format_args!("{line}"));
 
+        let wanted = Wanted {
+            options: Arc::new(options, GFP_KERNEL).map_err(Error::from)?,
+            in_force,
+            devices: (data, log_device, realtime),
+        };
+        let mut mount = self.assemble(&wanted, superblock)?;
+        libxfs::mount::check_sizes(&*mount).map_err(|_| {
+            self.refuse(
+                EIO,
+                format_args!("the end of a device cannot be read: the file system is longer"),
+            )
+        })?;
+        let opened = self.open_log(&mount)?;
+        if opened
+            .as_ref()
+            .is_some_and(|opened| opened.transactions.is_some())
+        {
+            // The log may have had another superblock: that of a file system that has grown.
+            mount = self.assemble(&wanted, self.read_superblock(data, &admission)?)?;
+        }
+        let mount = info.mount.insert(mount);
+        // SAFETY: By the caller.
+        let settled = unsafe {
+            self.describe(mount.geometry());
+            self.settle_mount(mount, opened)
+        };
+        if let Err(said) = settled {
+            // Inodes that recovery has used point to the mount.
+            // SAFETY: By the caller; no inode is in use.
+            unsafe { bindings::evict_inodes(sb) };
+            info.mount = None;
+            return Err(said);
+        }
+        // SAFETY: By the caller.
+        unsafe { self.root(info) }
+    }
+
+    /// Puts a mount together, with caches that hold nothing.
+    fn assemble(
+        &self,
+        wanted: &Wanted,
+        (geometry, counters, rt_reserved): (Geometry, Counters, u64),
+    ) -> Result<Pin<KBox<Mount>>, Said> {
         let geometry = Arc::new(geometry, GFP_KERNEL).map_err(Error::from)?;
         let completions = Arc::new(WorkQueue::new(c"xfs_rust-buf/%s", self.name())?, GFP_KERNEL)
             .map_err(Error::from)?;
@@ -225,31 +279,54 @@ impl Filling {
                 self.name(),
             )
         };
+        let (data, log, realtime) = wanted.devices;
         let devices = Devices {
-            data: cache(Device::Data, data)?,
-            log: log_device.map(|log| cache(Device::Log, log)).transpose()?,
+            data: Arc::new(cache(Device::Data, data)?, GFP_KERNEL).map_err(Error::from)?,
+            log: log.map(|log| cache(Device::Log, log)).transpose()?,
             realtime: realtime.map(|rt| cache(Device::Realtime, rt)).transpose()?,
         };
-        let mount = info.mount.insert(Mount::new(Parts {
+        Ok(Mount::new(Parts {
             super_block: self.sb,
             geometry: geometry.clone(),
             counters,
             rt_reserved,
-            options,
-            in_force,
+            options: wanted.options.clone(),
+            in_force: wanted.in_force,
             health: health.clone(),
             devices,
-        })?);
-        // SAFETY: By the caller.
-        unsafe { self.describe(&geometry) };
-        let settled = self.settle_mount(mount.as_mut());
-        if let Err(said) = settled {
-            // No inode and no one else knows of it yet.
-            info.mount = None;
-            return Err(said);
+        })?)
+    }
+
+    /// Opens the log if something is to be written, be it by recovery.
+    fn open_log(&self, mount: &Mount) -> Result<Option<Opened>, Said> {
+        if mount.options().no_recovery {
+            return Ok(None);
         }
-        // SAFETY: By the caller.
-        unsafe { self.root(info) }
+        let unreadable = format_args!("the log cannot be read");
+        if self.context.is_read_only() {
+            let head = mount
+                .log_head()
+                .map_err(|error| self.refuse_read(error, unreadable))?;
+            if head.is_clean() {
+                return Ok(None);
+            }
+        }
+        if mount.log_is_read_only() {
+            return Err(self.refuse(
+                EROFS,
+                format_args!(
+                    "the log is dirty and the device cannot be written: \
+                     mount with -o ro,norecovery to see what is in place"
+                ),
+            ));
+        }
+        mount
+            .check_writable()
+            .map_err(|line| self.refuse(EOPNOTSUPP, format_args!("{line}")))?;
+        mount
+            .open_log()
+            .map(Some)
+            .map_err(|error| self.refuse_read(error, unreadable))
     }
 
     /// Opens the log's and the realtime device.
@@ -394,28 +471,9 @@ impl Filling {
         }
     }
 
-    /// What a mount has to know of the disk beyond the superblock: that the devices are long
-    /// enough, that the log is clean, and what is free.
-    fn settle_mount(&self, mut mount: Pin<&mut Mount>) -> Result<(), Said> {
-        libxfs::mount::check_sizes(&*mount).map_err(|_| {
-            self.refuse(
-                EIO,
-                format_args!("the end of a device cannot be read: the file system is longer"),
-            )
-        })?;
-        if !mount.options().no_recovery {
-            let state = log::state(&*mount)
-                .map_err(|error| self.refuse_read(error, format_args!("the log cannot be read")))?;
-            if state == log::State::Dirty {
-                return Err(self.refuse(
-                    EROFS,
-                    format_args!(
-                        "the log is dirty and recovery is not supported yet: \
-                         mount with -o ro,norecovery to see what is in place"
-                    ),
-                ));
-            }
-        }
+    /// What a mount has to do with the disk beyond the superblock: it counts what is free, finishes
+    /// what recovery has begun, and makes itself ready for writing.
+    fn settle_mount(&self, mount: &Mount, opened: Option<Opened>) -> Result<(), Said> {
         let geo = mount.geometry();
         if geo.features.metadir() && geo.rt_blocks != 0 {
             let run = Run {
@@ -429,10 +487,35 @@ impl Filling {
                     self.refuse_read(error, line)
                 })?;
         }
-        let (counters, unavailable) = counters::count(&mount).map_err(|error| {
-            self.refuse_read(error, format_args!("the groups' headers cannot be read"))
+        let recovered = opened.as_ref().and_then(|opened| opened.transactions);
+        let (counters, tree_blocks) = counters::count(mount, opened.is_some(), recovered.is_some())
+            .map_err(|error| {
+                self.refuse_read(error, format_args!("the groups' headers cannot be read"))
+            })?;
+        mount.space().set(counters, tree_blocks);
+        let Some(opened) = opened else {
+            return Ok(());
+        };
+        mount.start_log(opened.head, self.name())?;
+        let begun = mount.begin(opened.intents, recovered.is_some());
+        begun.map_err(|error| {
+            self.refuse_read(
+                error,
+                format_args!("what the log has left to do cannot be done"),
+            )
         })?;
-        mount.as_mut().set_counters(counters, unavailable);
+        if let Some(transactions) = recovered {
+            self.prefix.print(
+                Level::Info,
+                format_args!("recovered {transactions} transactions from the log"),
+            );
+        }
+        if self.context.is_read_only() {
+            return mount.end_writing().map_err(|error| {
+                self.refuse_read(error, format_args!("the log cannot be closed"))
+                //
+            });
+        }
         Ok(())
     }
 

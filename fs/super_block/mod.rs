@@ -8,6 +8,7 @@
 
 mod context;
 mod fill;
+mod life;
 mod operations;
 mod show;
 mod statfs;

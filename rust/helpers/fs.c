@@ -60,6 +60,11 @@ void xfs_helper_inode_without_xattrs(struct inode *inode)
 	cache_no_acl(inode);
 }
 
+void xfs_helper_remove_inode_hash(struct inode *inode)
+{
+	remove_inode_hash(inode);
+}
+
 bool xfs_helper_inode_is_new(struct inode *inode)
 {
 	return inode_state_read_once(inode) & I_NEW;
@@ -102,4 +107,14 @@ void xfs_helper_ratelimit_state_init(struct ratelimit_state *rs, int interval,
 void xfs_helper_file_accessed(struct file *file)
 {
 	file_accessed(file);
+}
+
+void xfs_helper_sb_start_intwrite(struct super_block *sb)
+{
+	sb_start_intwrite(sb);
+}
+
+void xfs_helper_sb_end_intwrite(struct super_block *sb)
+{
+	sb_end_intwrite(sb);
 }

@@ -15,6 +15,7 @@
 #include "nodemask.c"
 #include "pagemap.c"
 #include "params.c"
+#include "percpu_counter.c"
 #include "sched.c"
 #include "seq_file.c"
 #include "slab.c"

@@ -91,6 +91,13 @@ impl BlockDevice {
         kernel::error::to_result(unsafe { bindings::sync_blockdev(self.as_ptr()) })
     }
 
+    /// Freezes what is mounted on it: everything is in its place, until what is returned is dropped.
+    pub fn freeze(self) -> Result<Frozen> {
+        // SAFETY: As above; sleeps.
+        kernel::error::to_result(unsafe { bindings::bdev_freeze(self.as_ptr()) })?;
+        Ok(Frozen(self))
+    }
+
     /// Has the device write out its cache.
     pub fn flush(self) -> Result {
         // SAFETY: As above; sleeps.
@@ -150,5 +157,16 @@ impl Drop for HeldDevice {
     fn drop(&mut self) {
         // SAFETY: Opened in `open` for the super block, which is alive by its contract.
         unsafe { bindings::fs_bdev_file_release(self.file.as_ptr(), self.super_block.as_ptr()) };
+    }
+}
+
+/// A device that is [frozen](BlockDevice::freeze).
+#[must_use]
+pub struct Frozen(BlockDevice);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // SAFETY: Frozen by us, and open still. It fails where someone else has frozen it, too.
+        unsafe { bindings::bdev_thaw(self.0.as_ptr()) };
     }
 }

@@ -17,6 +17,7 @@ pub mod node;
 pub mod nofs;
 pub mod operations;
 pub mod path;
+pub mod percpu_counter;
 pub mod plug;
 pub mod ratelimit;
 pub mod rwsem;

@@ -129,6 +129,24 @@ pub struct WriteGuard<'a, T> {
 }
 
 impl<'a, T> WriteGuard<'a, T> {
+    /// Frees the guard of the borrow: for who keeps the semaphore alive otherwise.
+    ///
+    /// # Safety
+    ///
+    /// The semaphore lives for as long as the guard does.
+    pub unsafe fn unbound(self) -> WriteGuard<'static, T>
+    where
+        T: 'static,
+    {
+        let semaphore: *const RwSemaphore<T> = self.semaphore;
+        core::mem::forget(self);
+        WriteGuard {
+            // SAFETY: By the caller.
+            semaphore: unsafe { &*semaphore },
+            _task: NotThreadSafe,
+        }
+    }
+
     /// Becomes a reader, with no writer in between.
     pub fn downgrade(self) -> ReadGuard<'a, T> {
         let semaphore = self.semaphore;

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An inode that is locked for changes (the ILOCK, exclusive), as transactions take it.
+
+use super::{
+    inode::{
+        Body,
+        Inode, //
+    },
+    log::{
+        Item,
+        LoggedInode, //
+    },
+    publish, //
+};
+use crate::{
+    libxfs::{
+        self,
+        error::Result,
+        format::inode::cluster::InodePlace,
+        inode::WhichFork,
+        journal::CommitSequence, //
+    },
+    rust::{
+        bindings,
+        kernel::{
+            nofs::NoFs,
+            rwsem::WriteGuard, //
+        },
+    },
+};
+use core::ops::{
+    Deref,
+    DerefMut, //
+};
+use kernel::sync::{
+    aref::ARef,
+    Arc, //
+};
+
+/// An inode with its ILOCK held, and a count of it.
+pub(crate) struct LockedInode {
+    // The lock goes first.
+    body: WriteGuard<'static, Body>,
+    node: ARef<Inode>,
+}
+
+impl LockedInode {
+    /// Locks an inode. What its forks hold is as it was, read or not.
+    pub(super) fn new(node: ARef<Inode>) -> Self {
+        // SAFETY: The inode is counted for as long as this lives, which is longer than the guard.
+        let body = unsafe { node.write().unbound() };
+        Self { body, node }
+    }
+
+    /// The inode.
+    #[allow(dead_code)] // For operations that change names.
+    pub(crate) fn node(&self) -> &Inode {
+        &self.node
+    }
+
+    /// Notes that it was committed, and tells the VFS what has become of it.
+    pub(super) fn committed(&mut self, sequence: CommitSequence) {
+        self.body.changed = Some(sequence);
+        let core = &self.body.inode.core;
+        if core.file_type().is_none() {
+            // It is free: whoever gets its number next, before we let go of what says so, must not
+            // find this one.
+            self.node.set_ended();
+            // SAFETY: The inode is counted.
+            unsafe { bindings::remove_inode_hash(self.node.as_vfs()) };
+            return;
+        }
+        // SAFETY: The inode is whole and counted, and its ILOCK is held.
+        unsafe { publish::changed(self.node.as_vfs(), &self.body.inode) };
+    }
+}
+
+impl Inode {
+    /// Takes the ILOCK for changes, with the mappings of both forks in memory. Room in the log comes
+    /// before it, and so do the ILOCKs of inodes with smaller numbers; see
+    /// [`libxfs::ops`](crate::libxfs::ops).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load_extents`](libxfs::inode::Inode::load_extents); nothing is locked then.
+    pub(crate) fn lock(&self) -> Result<LockedInode> {
+        let mut locked = LockedInode::new(self.into());
+        // Memory that is wanted with the lock held must not come from reclaiming this very inode.
+        let _nofs = NoFs::new();
+        for which in [WhichFork::Data, WhichFork::Attr] {
+            locked.load_extents(self.mount(), which)?;
+        }
+        Ok(locked)
+    }
+}
+
+impl Deref for LockedInode {
+    type Target = libxfs::inode::Inode;
+
+    fn deref(&self) -> &Self::Target {
+        &self.body.inode
+    }
+}
+
+impl DerefMut for LockedInode {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.body.inode
+    }
+}
+
+impl LoggedInode for LockedInode {
+    fn place(&self) -> InodePlace {
+        self.node.place()
+    }
+
+    fn slot(&mut self) -> &mut Option<Arc<Item>> {
+        &mut self.body.item
+    }
+}
