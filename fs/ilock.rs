@@ -46,10 +46,10 @@ pub(crate) struct LockedInode {
 }
 
 impl LockedInode {
-    /// Locks an inode. What its forks hold is as it was, read or not.
+    /// Locks an inode, in the course of a transaction. What its forks hold is as it was, read or not.
     pub(super) fn new(node: ARef<Inode>) -> Self {
         // SAFETY: The inode is counted for as long as this lives, which is longer than the guard.
-        let body = unsafe { node.write().unbound() };
+        let body = unsafe { node.write_beside_others().unbound() };
         Self { body, node }
     }
 

@@ -178,9 +178,16 @@ impl Inode {
         self.own().body.read().changed
     }
 
-    /// Takes the ILOCK for changes, as it is.
+    /// Takes the ILOCK for changes, as it is. The inode is the only one.
     pub(super) fn write(&self) -> WriteGuard<'_, Body> {
         self.own().body.write()
+    }
+
+    /// As [`write`](Self::write), for a transaction, which may hold other inodes.
+    pub(super) fn write_beside_others(&self) -> WriteGuard<'_, Body> {
+        let own = self.own();
+        // SAFETY: The super block outlives its inodes.
+        unsafe { own.body.write_beside_others(self.mount().super_block()) }
     }
 
     /// Whether the inode is whole.

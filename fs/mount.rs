@@ -11,6 +11,7 @@ use super::{
     health::Health,
     icache::Evictions,
     inactive::Inactive,
+    inode::Inode,
     journal::RtFile,
     log::Engine,
     options::{
@@ -60,6 +61,7 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Relaxed, //
@@ -94,6 +96,9 @@ pub(crate) struct Mount {
     space: Arc<Space>,
     #[pin]
     rt_files: Mutex<KVec<RtFile>>,
+    /// Inodes that transactions lock with blocks locked already, so that they must be in memory.
+    #[pin]
+    kept_inodes: Mutex<KVec<ARef<Inode>>>,
     evictions: Evictions,
     /// How many directories were made.
     turns: Atomic<u32>,
@@ -137,6 +142,7 @@ impl Mount {
                 reservations,
                 space,
                 rt_files <- new_mutex!(KVec::new(), "xfs_rust_rt_files"),
+                kept_inodes <- new_mutex!(KVec::new(), "xfs_rust_kept_inodes"),
                 evictions: Evictions::new(),
                 turns: Atomic::new(0),
                 rt_reserved: parts.rt_reserved,
@@ -249,6 +255,12 @@ impl Mount {
     /// The files of the realtime section that were opened.
     pub(super) fn rt_files(&self) -> &Mutex<KVec<RtFile>> {
         &self.rt_files
+    }
+
+    /// Inodes that stay in memory for as long as something is written; empty them before the mount
+    /// goes.
+    pub(super) fn kept_inodes(&self) -> &Mutex<KVec<ARef<Inode>>> {
+        &self.kept_inodes
     }
 
     /// How often inodes have left memory.

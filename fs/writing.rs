@@ -24,6 +24,7 @@ use crate::{
             Error,
             Result, //
         },
+        format::units::RtGroup,
         log::{
             head::Head,
             intent::Intent,
@@ -31,6 +32,10 @@ use crate::{
             recover, //
         },
         recovery,
+        rt::{
+            self,
+            GroupFile, //
+        },
         space::{
             self,
             Groups, //
@@ -140,6 +145,7 @@ impl Mount {
     pub(super) fn begin(&self, intents: KVVec<Intent>, was_replayed: bool) -> Result {
         let log = self.log().ok_or(Error::Shutdown)?;
         log.take_over(intents.iter().map(|intent| (intent.id, intent.lsn)))?;
+        self.keep_inodes()?;
         self.reserve_space()?;
         if was_replayed {
             let mut work = KVec::new();
@@ -159,6 +165,26 @@ impl Mount {
         }
         self.space().keep();
         Ok(())
+    }
+
+    /// Keeps the inodes that root the trees of realtime groups: they are locked when a group is.
+    fn keep_inodes(&self) -> Result {
+        for group in (0..self.geometry().rt_group_count).map(RtGroup) {
+            for file in [GroupFile::Rmap, GroupFile::Refcount] {
+                if file.is_present(self.geometry()) {
+                    let number = rt::open(self, Some(group), file)?.number;
+                    let node = self.find(number, Want::Any)?;
+                    self.kept_inodes().lock().push(node, GFP_KERNEL)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of what is kept in memory for writing, before the mount goes.
+    pub(super) fn let_go_of_inodes(&self) {
+        let kept = core::mem::take(&mut *self.kept_inodes().lock());
+        drop(kept);
     }
 
     /// Ends writing: all that was committed is in its place, and the log says that the file system

@@ -250,6 +250,7 @@ impl Filling {
         };
         if let Err(said) = settled {
             // Inodes that recovery has used point to the mount.
+            mount.let_go_of_inodes();
             // SAFETY: By the caller; no inode is in use.
             unsafe { bindings::evict_inodes(sb) };
             info.mount = None;
@@ -557,6 +558,9 @@ impl Filling {
             });
         if result.is_err() {
             // Inodes point to the mount, and what the VFS keeps of them goes first.
+            if let Some(mount) = info.mount.as_deref() {
+                mount.let_go_of_inodes();
+            }
             // SAFETY: By the caller; no inode is in use.
             unsafe { bindings::evict_inodes(sb) };
             info.mount = None;

@@ -123,6 +123,7 @@ pub(super) unsafe extern "C" fn put_super(sb: *mut bindings::super_block) {
             true => mount.flush_inactive(),
             false => stop(&mount),
         }
+        mount.let_go_of_inodes();
         mount.invalidate_devices();
     }
     info.uuid = None;

@@ -118,3 +118,10 @@ void xfs_helper_sb_end_intwrite(struct super_block *sb)
 {
 	sb_end_intwrite(sb);
 }
+
+/* Who writes to the file system may take several semaphores of one class. */
+void xfs_helper_down_write_of_writer(struct rw_semaphore *sem,
+				     struct super_block *sb)
+{
+	down_write_nest_lock(sem, &sb->s_writers.rw_sem[SB_FREEZE_FS - 1]);
+}

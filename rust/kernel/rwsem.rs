@@ -89,6 +89,21 @@ impl<T> RwSemaphore<T> {
         }
     }
 
+    /// Takes it for writing, beside others of its class, in the course of writing to a file system:
+    /// between `sb_start_intwrite` and `sb_end_intwrite`.
+    ///
+    /// # Safety
+    ///
+    /// The super block is alive.
+    pub unsafe fn write_beside_others(&self, sb: *mut bindings::super_block) -> WriteGuard<'_, T> {
+        // SAFETY: Initialized, by construction; the super block is alive by the caller.
+        unsafe { bindings::down_write_of_writer(self.raw.get(), sb) };
+        WriteGuard {
+            semaphore: self,
+            _task: NotThreadSafe,
+        }
+    }
+
     /// The value, with no one else about.
     pub fn get_mut(self: Pin<&mut Self>) -> &mut T {
         // SAFETY: The value is not pinned, and this borrow is exclusive.
