@@ -300,7 +300,7 @@ impl<'t, 'a, J: Journal, S: ForkSpace<J>> NamesMut<'t, 'a, J, S> {
     }
 
     /// The blocks before and behind one, 0 for none.
-    fn links(&self, block: BlockId) -> Result<(u32, u32)> {
+    pub(super) fn links(&self, block: BlockId) -> Result<(u32, u32)> {
         let info = self.trans.view::<BlockInfo>(block, 0);
         let info = info.ok_or(Error::Invalid)?;
         Ok((info.back.get(), info.forw.get()))

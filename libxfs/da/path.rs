@@ -37,6 +37,8 @@ pub(in crate::libxfs) struct Step {
 pub(in crate::libxfs) struct Path {
     steps: [Option<Step>; MAX_STEPS],
     len: usize,
+    /// The leaf from which it went on to the next ones.
+    first: Option<FileBlock>,
 }
 
 impl Path {
@@ -44,6 +46,7 @@ impl Path {
         Self {
             steps: [None; MAX_STEPS],
             len: 0,
+            first: None,
         }
     }
 
@@ -161,7 +164,13 @@ impl<J: Journal, S: ForkSpace<J>> NamesMut<'_, '_, J, S> {
     }
 
     /// Steps to the next leaf; false when there is none. Blocks that are left are given back.
+    ///
+    /// Both leaves must name each other as neighbours: then each has one before it and one behind
+    /// it, and a walk that does not end can only come back to where it began. Nodes by themselves
+    /// could lead to few leaves for ever, all of one hash.
     pub(in crate::libxfs) fn next_leaf(&mut self, path: &mut Path) -> Result<bool> {
+        let last = path.leaf()?;
+        let (_, behind) = self.links(last.block)?;
         // The lowest node that has a child further.
         let mut turn = path.leaf_depth();
         let child = loop {
@@ -183,6 +192,15 @@ impl<J: Journal, S: ForkSpace<J>> NamesMut<'_, '_, J, S> {
             path.len = path.len.saturating_sub(1);
         }
         self.descend_from(path, child, level.checked_sub(1), |_| 0)?;
+        let leaf = path.leaf()?;
+        let (before, _) = self.links(leaf.block)?;
+        let corrupt = |field| self.fault(leaf.block, Fault::corrupt("da3 block", field));
+        if u64::from(behind) != leaf.at.0 || u64::from(before) != last.at.0 {
+            return Err(corrupt("back"));
+        }
+        if *path.first.get_or_insert(last.at) == leaf.at {
+            return Err(corrupt("forw"));
+        }
         Ok(true)
     }
 

@@ -18,7 +18,8 @@ use xfs_host::{
         },
         error::Result,
         format::{
-            da::Node,
+            crc,
+            da::{self, Node},
             dahash::NameHash,
             dir::{
                 data::{DataBlock, Record},
@@ -175,6 +176,27 @@ impl Harness {
             .read_runs(Device::Data, &runs, kind)
             .unwrap_or_else(|error| panic!("{at}: {error:?}"))
             .to_vec()
+    }
+
+    /// Changes a block of the tree on the disk, and sets its checksum right.
+    pub fn forge(&self, at: FileBlock, change: impl FnOnce(&mut [u8])) {
+        let geo = self.journal.geometry();
+        let blocks = self.geo.fs_blocks();
+        let runs = bmap::runs(geo, self.dir(), WhichFork::Data, at, blocks);
+        let mut bytes = self.block(at, Kind::DirTree);
+        change(&mut bytes);
+        crc::set_block_crc(&mut bytes, da::CRC_OFFSET);
+        let store = self.journal.store();
+        store
+            .write(Device::Data, &runs.unwrap().unwrap(), &bytes)
+            .unwrap();
+    }
+
+    /// The blocks that the root of the tree leads to.
+    pub fn children(&self) -> Vec<FileBlock> {
+        let root = self.block(self.geo.leaf_start(), Kind::DirTree);
+        let node = Node::view(&root).unwrap();
+        node.entries.iter().map(|entry| entry.block()).collect()
     }
 
     /// That readers see what the model has, and that every structure agrees with every other.

@@ -15,7 +15,7 @@ use xfs_host::{
         dir::change::{self, NewEntry},
         dir::{self},
         error::Error,
-        format::{dir::FileType, geometry::Geometry, units::InodeNumber},
+        format::{da::NodeHeader, dir::FileType, geometry::Geometry, units::InodeNumber},
         store::Store,
     },
     mutation::{Choices, Seeded},
@@ -214,6 +214,40 @@ fn names_of_one_hash_fill_several_leaves() {
         }
     }
     assert_eq!(harness.form(), Form::Short);
+}
+
+#[test]
+fn leaves_that_follow_each_other_in_a_ring_are_corrupt() {
+    let mut harness = Harness::new("block-1k", tiny);
+    let name = |i| same_hash(b"a family of one hash", i);
+    for i in 0..400 {
+        harness
+            .add(&name(i), InodeNumber(200), FileType::Regular)
+            .unwrap();
+    }
+    // Nodes that lead from the first leaf to the second, and back, and so on.
+    let leaves = harness.children();
+    let (first, second) = (leaves[0].0 as u32, leaves[1].0 as u32);
+    harness.forge(harness.geo.leaf_start(), |root| {
+        for (entry, _) in leaves.iter().enumerate() {
+            let block = [first, second][entry % 2];
+            let at = size_of::<NodeHeader>() + 8 * entry + 4;
+            root[at..at + 4].copy_from_slice(&block.to_be_bytes());
+        }
+    });
+    harness.forge(leaves[0], |leaf| {
+        leaf[4..8].copy_from_slice(&second.to_be_bytes());
+    });
+    harness.forge(leaves[1], |leaf| {
+        leaf[..4].copy_from_slice(&first.to_be_bytes());
+    });
+    match harness.remove(&name(1000)) {
+        Err(Error::Corrupt(found)) => {
+            let fault = found.fault;
+            assert_eq!((fault.structure, fault.field), ("da3 block", "forw"));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
