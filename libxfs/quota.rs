@@ -10,12 +10,45 @@ use super::{
         inode::ForkFormat,
         kind::Kind,
         quota::{self, Dquot, QuotaType},
-        units::FileBlock,
+        sb::DiskSuperblock,
+        units::{DiskAddr, FileBlock, BASIC_BLOCK_SIZE},
     },
     inode::{Inode, WhichFork},
+    journal::{Claim, Journal},
     metadir,
     store::{Device, Run, Store},
+    trans::{LogReservations, Trans},
 };
+
+/// Bits of `sb_qflags` that say, for each type, that a check has made the records right.
+///
+/// Source: `XFS_*QUOTA_CHKD` in `fs/xfs/libxfs/xfs_log_format.h` of Linux 7.3.
+const CHECKED: u16 = 0x0004 | 0x0100 | 0x0400;
+
+/// Notes that quota records may be wrong from now on, since what changes usage does not change them:
+/// whoever accounts for quota next counts all usage anew. Whether there was anything to note.
+///
+/// # Errors
+///
+/// Those of the transaction.
+pub fn forget_checks<J: Journal>(journal: &J, all: &LogReservations) -> Result<bool> {
+    if journal.geometry().quota_flags & CHECKED == 0 {
+        return Ok(false);
+    }
+    let mut trans = Trans::start(journal, all.superblock, Claim::default())?;
+    trans.set_durable();
+    let run = Run {
+        at: DiskAddr(0),
+        len: trans.geometry().sector_size / BASIC_BLOCK_SIZE,
+    };
+    let block = trans.read(Device::Data, run, Kind::Superblock)?;
+    trans.update(block, 0, |sb: &mut DiskSuperblock| {
+        sb.qflags.set(sb.qflags.get() & !CHECKED);
+        Ok(())
+    })?;
+    trans.commit()?;
+    Ok(true)
+}
 
 /// Opens the quota file of a type. Its mappings are loaded.
 ///

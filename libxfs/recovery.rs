@@ -4,7 +4,8 @@
 //!
 //! First the intents without an answer are carried out, in the order of the log. What they leave is a
 //! file system as it would be had the machine gone on, but for what was in memory alone: inodes that
-//! no name leads to are given back, and so are blocks that staged a copy on write.
+//! no name leads to are given back, and so are blocks that staged a copy on write. [`finish`] does all
+//! of it; the kernel calls the parts, as it frees inodes through its cache.
 //!
 //! All of it can be cut again at any point. Until the log's tail is past the intents they are found
 //! once more, with their answers as far as these were written.
@@ -16,15 +17,18 @@ use super::{
     defer::{Chain, Structures},
     error::{Error, Result},
     format::{
+        ag::agi::UNLINKED_BUCKETS,
         btree::{Domain, RefcountKey},
         fault::Fault,
         geometry::Geometry,
-        units::{AgBlock, AgInode, AgNumber, DiskAddr, InodeNumber, RtGroup, RtGroupBlock},
+        units::{AgBlock, AgNumber, DiskAddr, InodeNumber, RtGroup, RtGroupBlock},
     },
-    inode::WhichFork,
+    inode::{unlinked, WhichFork},
     items::{ExtentFree, IntentId, Work},
     journal::{Claim, Journal},
+    ops::{self, Files},
     rt,
+    space::Groups,
     store::Device,
     trans::{space, LogReservation, LogReservations, Trans},
 };
@@ -32,6 +36,46 @@ use kernel::alloc::{flags::GFP_KERNEL, KVVec, KVec};
 
 /// Mappings that work on an attribute may add to its fork, but for those of a value.
 const ATTR_MAPPINGS: u64 = 2;
+
+/// What was left to do behind a replayed log, and is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Finished {
+    /// Intents.
+    pub intents: u64,
+    /// Inodes without a name.
+    pub unlinked: Unlinked,
+    /// Extents that staged copies on write.
+    pub staged: u64,
+}
+
+/// What became of the lists of inodes without a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unlinked {
+    /// Inodes that were freed.
+    pub freed: u64,
+    /// Lists that were forgotten, with all that was still on them, since the first inode was corrupt.
+    pub forgotten: u64,
+}
+
+/// Does all that replaying a log has left. `intents` are those that were found, in the order of the
+/// log; their records must be needed until this has returned.
+///
+/// # Errors
+///
+/// Those of the parts.
+pub fn finish<J: Journal>(
+    files: &Files<'_, J>,
+    intents: KVec<(IntentId, Work)>,
+) -> Result<Finished> {
+    let number = intents.len() as u64;
+    finish_intents(files.journal, intents, &mut Groups)?;
+    let inactivate = |number| ops::inactivate(files, number, None).map(|_| ());
+    Ok(Finished {
+        intents: number,
+        unlinked: free_unlinked(files.journal, inactivate)?,
+        staged: free_staged(files.journal, &mut Groups)?,
+    })
+}
 
 /// The reservation that serves any kind of work.
 fn reservation(geo: &Geometry) -> Result<LogReservation> {
@@ -104,40 +148,57 @@ pub fn finish_intents<J: Journal, S: Structures<J>>(
 }
 
 /// Gives back all inodes without a name: `inactivate` takes the first of a list out of it, and frees
-/// it. Returns how many there were.
+/// it.
+///
+/// A list whose first inode cannot be freed because something is corrupt, or because it has links, is
+/// forgotten: space is lost until a repair, and no more. The C driver does that too.
 ///
 /// # Errors
 ///
-/// Those of reading and of `inactivate`; `Corrupt` for a list that does not get shorter.
+/// Those of reading the groups' headers and of `inactivate`, but for corruption that changed nothing.
 pub fn free_unlinked<J: Journal>(
     journal: &J,
     mut inactivate: impl FnMut(InodeNumber) -> Result,
-) -> Result<u64> {
-    let geo = journal.geometry();
-    let mut freed = 0u64;
-    for ag in (0..geo.ag_count).map(AgNumber) {
-        let buckets = ag::read_agi(journal, ag)?.unlinked.len();
-        for bucket in 0..buckets {
-            let mut before = None;
-            loop {
-                let agi = ag::read_agi(journal, ag)?;
-                let first = agi.unlinked.get(bucket).map_or(u32::MAX, |head| head.get());
-                if first == u32::MAX {
-                    break;
+) -> Result<Unlinked> {
+    let all = LogReservations::new(journal.geometry()).ok_or(Error::Invalid)?;
+    let mut done = Unlinked::default();
+    for ag in (0..journal.geometry().ag_count).map(AgNumber) {
+        for bucket in 0..UNLINKED_BUCKETS {
+            match free_list(journal, ag, bucket, &mut inactivate, &mut done.freed) {
+                Err(Error::Corrupt(_) | Error::Invalid) => {
+                    // It fails where the corruption was found too late, in the midst of changes.
+                    let mut trans = Trans::start(journal, all.clear_unlinked, Claim::default())?;
+                    unlinked::forget(&mut trans, ag, bucket)?;
+                    trans.commit()?;
+                    done.forgotten = done.forgotten.saturating_add(1);
                 }
-                let number = geo.inode_number(ag, AgInode(first));
-                let number = number.filter(|_| before != Some(first));
-                let number = number.ok_or_else(|| {
-                    let at = geo.ag_block_addr(ag, AgBlock(0)).unwrap_or(DiskAddr(0));
-                    Error::block(Fault::corrupt("agi", "unlinked"), Device::Data, at)
-                })?;
-                before = Some(first);
-                inactivate(number)?;
-                freed = freed.saturating_add(1);
+                other => other?,
             }
         }
     }
-    Ok(freed)
+    Ok(done)
+}
+
+/// Gives back the inodes of one list.
+fn free_list<J: Journal>(
+    journal: &J,
+    ag: AgNumber,
+    bucket: usize,
+    inactivate: &mut impl FnMut(InodeNumber) -> Result,
+    freed: &mut u64,
+) -> Result {
+    let mut before = None;
+    while let Some(first) = unlinked::head(journal, ag, bucket)? {
+        if before == Some(first) {
+            let at = journal.geometry().ag_block_addr(ag, AgBlock(0));
+            let fault = Fault::corrupt("agi", "unlinked");
+            return Err(Error::block(fault, Device::Data, at.unwrap_or(DiskAddr(0))));
+        }
+        before = Some(first);
+        inactivate(first)?;
+        *freed = freed.saturating_add(1);
+    }
+    Ok(())
 }
 
 /// An extent that stages a copy on write.

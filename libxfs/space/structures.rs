@@ -13,6 +13,7 @@ use crate::libxfs::{
     defer::{Deferred, Structures},
     error::{Error, Result},
     format::{
+        fault::Fault,
         rt,
         units::{div_up, AgNumber, FsBlock, InodeNumber, RtBlock, RtGroup},
     },
@@ -182,6 +183,12 @@ impl<J: Journal> Structures<J> for Groups {
         } else {
             [second, first]
         };
+        for (id, file) in ids.into_iter().zip(exchange.files) {
+            // In a log it may be that of an inode that is no more.
+            if trans.inode(id)?.core.generation != file.generation {
+                return Err(Error::inode(Fault::corrupt("xmi", "xmi_igen"), file.inode));
+            }
+        }
         bmap::exchange(trans, deferred, ids, exchange)
     }
 }

@@ -170,6 +170,11 @@ impl Image {
         Self::filled(shape, shape.filled.and(Some(Size::Small)))
     }
 
+    /// The image of a shape with nothing in it.
+    pub fn empty(shape: &'static Shape) -> Self {
+        Self::filled(shape, None)
+    }
+
     fn filled(shape: &'static Shape, size: Option<Size>) -> Self {
         let store = fixtures();
         // One at a time: threads of one test run ask for the same ones.

@@ -513,6 +513,11 @@ impl ImageStore {
         });
     }
 
+    /// Drops all that the cache has: every block is read from its disk again.
+    pub fn forget_all(&self) {
+        self.cache.borrow_mut().clear();
+    }
+
     /// Notes that a block is held alone. Two holders would wait for each other forever.
     fn lock(&self, device: Device, at: DiskAddr, bytes: KVVec<u8>) -> LockedBlock {
         let name = (device, at);

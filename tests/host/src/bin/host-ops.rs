@@ -12,15 +12,12 @@ use std::{
 };
 use xfs_host::{
     image::{Disk, Disks, FileDisk},
-    libxfs::{
-        error::Error as XfsError, log::recover::Options, ops::inactivate, space::Groups,
-        store::Store, trans::LogReservations,
-    },
+    libxfs::{error::Error as XfsError, log::recover::Options},
     listing::list,
-    log_journal::{Behaviour, Finished, LogJournal, Replayed, Volume},
+    log_journal::{Behaviour, LogJournal, Volume},
     power::{CachedDisk, Power},
     random::Random,
-    workload::{files, Op, Workload},
+    workload::{Op, Workload},
 };
 
 const USAGE: &str = "\
@@ -115,15 +112,6 @@ fn disks(arguments: &Arguments, power: &Power) -> Result<(Disks, Vec<Arc<CachedD
     Ok((disks, all))
 }
 
-/// Does what replaying has left.
-fn finish(journal: &LogJournal<'_>, replayed: Replayed) -> Result<Finished, XfsError> {
-    let reservations = LogReservations::new(journal.geometry()).ok_or(XfsError::Invalid)?;
-    let files = files(journal, &reservations, 0);
-    journal.finish(replayed, &mut Groups, |number| {
-        inactivate(&files, number, None).map(|_| ())
-    })
-}
-
 fn work(arguments: &Arguments, disks: &Disks) -> Result<(), Box<dyn Error>> {
     let mut volume = Volume::open(disks.clone()).map_err(|refused| refused.to_string())?;
     let replayed = volume.replay(Options::default()).map_err(said)?;
@@ -136,11 +124,11 @@ fn work(arguments: &Arguments, disks: &Disks) -> Result<(), Box<dyn Error>> {
     let journal = LogJournal::open(&volume, replayed.as_ref(), behaviour).map_err(said)?;
     if let Some(replayed) = replayed {
         let (transactions, blocks) = (replayed.transactions, replayed.blocks);
-        let done = finish(&journal, replayed).map_err(said)?;
+        let done = journal.finish(replayed).map_err(said)?;
         println!(
             "recovered: {transactions} transactions, {blocks} blocks, {} intents, {} inodes without \
              a name, {} staged extents",
-            done.intents, done.unlinked, done.staged
+            done.intents, done.unlinked.freed, done.staged
         );
     }
     let mut workload = Workload::new(&journal, arguments.seed, &arguments.only).map_err(said)?;

@@ -18,6 +18,7 @@ use crate::{
         error::{Error, Result},
         extents::ExtentMap,
         format::{
+            fault::Fault,
             geometry::Geometry,
             inode::{self, RawInode},
             kind::Kind,
@@ -30,16 +31,18 @@ use crate::{
         items::IntentId,
         journal::{Claim, CommitSequence, Journal, Shutdown},
         log::{device::LogArea, read::head, space::distance, stale, writer::Writer},
+        quota,
         rt::{self, GroupFile},
         space::{self, Busy, Group},
         store::{Device, Run, Store, StoreMut},
         trans::{
             BlockState, Changes, ChunkMap, CounterDeltas, HeldBlock, InodeFields, LogReservation,
+            LogReservations,
         },
     },
     random::Random,
 };
-pub use recovery::{Finished, Replayed};
+pub use recovery::Replayed;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
@@ -196,12 +199,6 @@ fn bytes_of(store: &ImageStore, device: Device, runs: &[Run]) -> Result<Vec<u8>>
     Ok(store.read_runs(device, runs, Kind::Raw)?.to_vec())
 }
 
-fn moved(counter: u64, by: i64) -> u64 {
-    counter
-        .checked_add_signed(by)
-        .expect("a counter of the superblock falls below zero")
-}
-
 impl<'v> LogJournal<'v> {
     /// Opens a file system whose log is clean, or was [replayed](Volume::replay); then what
     /// `replayed` has is to be [finished](Self::finish).
@@ -266,6 +263,9 @@ impl<'v> LogJournal<'v> {
             unflushed: Cell::new(false),
         };
         space::reserve(&journal)?;
+        // Nobody here counts what users have.
+        let reservations = LogReservations::new(geometry).ok_or(Error::Invalid)?;
+        quota::forget_checks(&journal, &reservations)?;
         Ok(journal)
     }
 
@@ -605,6 +605,11 @@ impl Journal for LogJournal<'_> {
 
     fn new_inode(&self, inode: Inode) -> Result<LockedInode> {
         self.check()?;
+        if self.known.borrow().locked.contains(&inode.number) {
+            // Someone uses it.
+            let fault = Fault::corrupt("inobt", "ir_free");
+            return Err(Error::inode(fault, inode.number));
+        }
         self.lock(Box::new(inode))
     }
 
@@ -683,6 +688,13 @@ impl Journal for LogJournal<'_> {
 
     fn settle(&self, deltas: &CounterDeltas) {
         let counters = self.counters.get();
+        let moved = |counter: u64, by| {
+            counter.checked_add_signed(by).unwrap_or_else(|| {
+                // It was wrong on the disk, or more is freed than there is.
+                self.shut_down(Shutdown::Commit);
+                0
+            })
+        };
         self.counters.set(Counters {
             inodes: moved(counters.inodes, deltas.inodes),
             free_inodes: moved(counters.free_inodes, deltas.free_inodes),

@@ -6,17 +6,22 @@ use super::{LogJournal, Volume};
 use crate::{
     image::ImageStore,
     libxfs::{
-        defer::Structures,
-        error::Result,
-        format::units::{InodeNumber, RtExtent, RtGroup},
+        error::{Error, Result},
+        format::{
+            inode::time::Timestamp,
+            units::{RtExtent, RtGroup},
+        },
+        items::{IntentId, Work},
         log::{
             head::Head,
             intent::Intent,
             recover::{recover, Options},
         },
-        recovery,
+        ops::Files,
+        recovery::{self, Finished},
         rt::{free_runs, open, GroupFile},
         store::Store,
+        trans::LogReservations,
     },
     log::ImageReplay,
 };
@@ -32,17 +37,6 @@ pub struct Replayed {
     pub transactions: u64,
     /// Blocks that were written.
     pub blocks: u64,
-}
-
-/// What was finished behind a replayed log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Finished {
-    /// Intents.
-    pub intents: u64,
-    /// Inodes without a name.
-    pub unlinked: u64,
-    /// Extents that staged copies on write.
-    pub staged: u64,
 }
 
 impl Volume {
@@ -67,29 +61,37 @@ impl Volume {
     }
 }
 
+impl Replayed {
+    /// The intents, as values.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`.
+    pub fn into_work(self) -> Result<KVec<(IntentId, Work)>> {
+        let mut work = KVec::with_capacity(self.intents.len(), GFP_KERNEL)?;
+        for intent in self.intents {
+            work.push((intent.id, intent.work), GFP_KERNEL)?;
+        }
+        Ok(work)
+    }
+}
+
 impl LogJournal<'_> {
-    /// Does what replaying the log has left: intents, inodes without a name, staged extents.
+    /// Does all that replaying the log has left.
     ///
     /// # Errors
     ///
     /// Those of the work; the file system may be shut down then.
-    pub fn finish<S: Structures<Self>>(
-        &self,
-        replayed: Replayed,
-        on: &mut S,
-        inactivate: impl FnMut(InodeNumber) -> Result,
-    ) -> Result<Finished> {
-        let mut intents = KVec::new();
-        for intent in replayed.intents {
-            intents.push((intent.id, intent.work), GFP_KERNEL)?;
-        }
-        let number = intents.len() as u64;
-        recovery::finish_intents(self, intents, on)?;
-        Ok(Finished {
-            intents: number,
-            unlinked: recovery::free_unlinked(self, inactivate)?,
-            staged: recovery::free_staged(self, on)?,
-        })
+    pub fn finish(&self, replayed: Replayed) -> Result<Finished> {
+        let reservations = LogReservations::new(self.geometry()).ok_or(Error::Invalid)?;
+        let files = Files {
+            journal: self,
+            reservations: &reservations,
+            now: Timestamp { sec: 0, nsec: 0 },
+            durable: false,
+            keep_chunks: false,
+        };
+        recovery::finish(&files, replayed.into_work()?)
     }
 }
 

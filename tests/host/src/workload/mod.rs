@@ -13,7 +13,7 @@ mod op;
 mod tree;
 
 pub use op::Op;
-pub use tree::Tree;
+pub use tree::{Entry, Tree};
 
 use model::Model;
 

@@ -94,4 +94,9 @@ impl Op {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|op| op.name() == name)
     }
+
+    /// Whether a crash finds all of it done, or nothing.
+    pub fn is_atomic(self) -> bool {
+        Self::NAMES.contains(&self) || Self::ATTRIBUTES.contains(&self)
+    }
 }

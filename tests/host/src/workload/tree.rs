@@ -133,6 +133,19 @@ impl Tree {
         })
     }
 
+    /// All names.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.directories.iter().flat_map(|(&dir, directory)| {
+            let names = directory.entries.iter();
+            names.map(move |(name, &(inode, file_type))| Entry {
+                dir,
+                name: name.clone(),
+                inode,
+                file_type,
+            })
+        })
+    }
+
     /// Whether a directory has no names.
     pub fn is_empty(&self, dir: InodeNumber) -> bool {
         self.directories[&dir].entries.is_empty()

@@ -40,6 +40,7 @@ mod names_ops;
 mod names_synthetic;
 mod names_verifiers;
 mod no_memory;
+mod operation_faults;
 mod power_cuts;
 mod reservations;
 mod space;

@@ -3,7 +3,7 @@
 //! Operations on content: after a power cut each byte of a file is what one of the operations that were
 //! not on stable storage left there, or what was there before; never what other files had in the block.
 
-use crate::power_cuts::{many, names::finish, Content};
+use crate::power_cuts::{many, operations::finish, Content};
 use std::collections::BTreeMap;
 use xfs_host::{
     file_io::FileIo,

@@ -5,12 +5,12 @@
 //! system finds nothing.
 
 mod data;
-mod names;
+mod operations;
 mod staging;
 
 use std::sync::Arc;
 use xfs_host::{
-    fixture::{named, Image},
+    fixture::{named, Image, Shape},
     image::{Disk, Disks, ImageStore, Overlay, ScratchDisk},
     libxfs::{check::check, error::Result, log::recover::Options},
     log_journal::{Behaviour, LogJournal, Replayed, Volume},
@@ -19,16 +19,25 @@ use xfs_host::{
 };
 
 /// Cuts, or seeds, of a test: many in a long run.
-fn many(short: u32) -> u32 {
+pub fn many(short: u32) -> u32 {
     match std::env::var_os("XFS_RUST_LONG") {
         Some(_) => short * 50,
         None => short,
     }
 }
 
+/// A listing but for sizes and contents.
+pub fn without_contents(listing: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let fields = |line: &Vec<u8>| {
+        let mut fields = line.rsplitn(3, |&byte| byte == b'|');
+        fields.nth(2).unwrap_or_default().to_vec()
+    };
+    listing.iter().map(fields).collect()
+}
+
 /// What the disks of a file system hold.
 #[derive(Clone)]
-struct Content {
+pub struct Content {
     data: Overlay,
     log: Option<Overlay>,
     rt: Option<Overlay>,
@@ -36,7 +45,15 @@ struct Content {
 
 impl Content {
     fn of(shape: &str) -> Self {
-        let disks = Image::small(named(shape)).disks();
+        Self::over(Image::small(named(shape)).disks())
+    }
+
+    /// A file system of a shape with nothing in it.
+    pub fn empty(shape: &'static Shape) -> Self {
+        Self::over(Image::empty(shape).disks())
+    }
+
+    fn over(disks: Disks) -> Self {
         Self {
             data: Overlay::new(disks.data),
             log: disks.log.map(Overlay::new),
@@ -50,7 +67,7 @@ impl Content {
     }
 
     /// Takes over disks in the order of [`all`](Self::all).
-    fn with(&self, disks: Vec<Overlay>) -> Self {
+    pub fn with(&self, disks: Vec<Overlay>) -> Self {
         let mut disks = disks.into_iter();
         Self {
             data: disks.next().unwrap(),
@@ -59,7 +76,7 @@ impl Content {
         }
     }
 
-    fn disks(&self, mut make: impl FnMut(Overlay) -> Arc<dyn Disk>) -> Disks {
+    pub fn disks(&self, mut make: impl FnMut(Overlay) -> Arc<dyn Disk>) -> Disks {
         Disks {
             data: make(self.data.clone()),
             log: self.log.clone().map(&mut make),
@@ -87,7 +104,7 @@ impl Content {
 
     /// Replays the log and opens the file system, for `finish` to do the rest; then it is unmounted,
     /// and checked.
-    fn recover(
+    pub fn recover(
         &self,
         behaviour: Behaviour,
         finish: impl FnOnce(&LogJournal<'_>, Option<Replayed>) -> Result,
@@ -131,7 +148,7 @@ impl Content {
 }
 
 /// That nothing is wrong, and nothing left to replay.
-fn assert_whole(disks: Disks) {
+pub fn assert_whole(disks: Disks) {
     let mut volume = Volume::open(disks.clone()).unwrap();
     assert!(volume.replay(Options::default()).unwrap().is_none());
     let store = ImageStore::open(disks).unwrap();

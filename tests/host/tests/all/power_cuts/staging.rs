@@ -4,7 +4,7 @@
 //! space, its owners and its reference counts, and leave a file system that is whole.
 
 use crate::power_cuts::{many, Content};
-use kernel::alloc::{flags::GFP_KERNEL, KVec};
+use kernel::alloc::KVec;
 use std::collections::BTreeSet;
 use xfs_host::{
     libxfs::{
@@ -142,10 +142,7 @@ fn cut_everywhere(shape: &str, steps: u32, seed: u64) {
 
 /// Does what replaying has left, but for what is staged.
 fn finish_intents(journal: &LogJournal<'_>, replayed: Option<Replayed>) -> Result {
-    let mut open = KVec::new();
-    for intent in replayed.into_iter().flat_map(|replayed| replayed.intents) {
-        open.push((intent.id, intent.work), GFP_KERNEL)?;
-    }
+    let open = replayed.map_or(Ok(KVec::new()), Replayed::into_work)?;
     recovery::finish_intents(journal, open, &mut Groups)
 }
 
