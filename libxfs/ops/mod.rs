@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations: what a system call asks of a file system, each a chain of transactions.
+//! Operations: what a system call asks of a file system, each a chain of transactions or, on content,
+//! several.
 //!
 //! They know nothing of threads or of the VFS, and the host calls the same functions as the kernel.
 //! What the VFS checks before it calls (permissions, types, names that are there or not) is checked
@@ -10,7 +11,8 @@
 //!
 //! Space and room in the log come first, then inodes, in the ascending order of their numbers, all at
 //! once; an inode that is made is locked last, since no one else knows it. Group headers and blocks
-//! follow as the algorithms ask for them.
+//! follow as the algorithms ask for them. Operations on content lock their file anew for each chain: the
+//! caller keeps others from reading and writing it meanwhile.
 
 mod create;
 mod inactivate;

@@ -15,7 +15,7 @@ use xfs_host::{
         },
         inode::{DeviceNumber, Inode, Trust, WhichFork},
         journal::{Claim, Journal},
-        ops::{self, FileRange, NewFile, MAX_SIZE},
+        ops::{self, Before, FileRange, NewFile, MAX_SIZE},
         space::Groups,
         store::Store,
         trans::{CounterDeltas, InodeFields, LogReservations, Trans},
@@ -313,5 +313,35 @@ fn a_full_file_system_still_takes_what_has_blocks() {
             free_blocks: least.unwrap() as i64,
             ..CounterDeltas::default()
         });
+    });
+}
+
+#[test]
+fn what_is_staged_ends_with_its_file() {
+    World::new("empty").run(10, |journal| {
+        let block = u64::from(journal.geometry().block_size);
+        let (one, other) = (
+            create(journal, b"one of the test"),
+            create(journal, b"another of the test"),
+        );
+        let bytes = vec![9; 8 * block as usize];
+        change(journal, one, |file| file.write(0, &bytes)).unwrap();
+        share(journal, one, other);
+        let free = journal.counters().free_blocks;
+        let part = at(journal, |files| {
+            ops::prepare_write(files, other, FileBlock(2), FileBlock(5))
+        });
+        assert!(matches!(part.unwrap().before, Before::Elsewhere(_)));
+        assert!(journal.counters().free_blocks < free);
+        assert!(!journal.lock_inode(other).unwrap().cow.is_empty());
+        // The copy is given up for the blocks behind the new end, and then for all.
+        change(journal, other, |file| file.truncate(4 * block)).unwrap();
+        let left = journal.lock_inode(other).unwrap().cow.last();
+        assert!(left.is_some_and(|left| left.end() == FileBlock(4)));
+        let root = journal.geometry().root_inode;
+        let name = b"another of the test";
+        at(journal, |files| ops::remove(files, root, name, other)).unwrap();
+        at(journal, |files| ops::inactivate(files, other, None)).unwrap();
+        assert_eq!(content(journal, one), bytes);
     });
 }

@@ -3,7 +3,14 @@
 //! All operations mixed, in random order.
 
 use crate::data_ops::World;
-use xfs_host::workload::{Op, Workload};
+use xfs_host::{
+    libxfs::{
+        journal::{Claim, Journal},
+        trans::CounterDeltas,
+    },
+    log_journal::LogJournal,
+    workload::{Op, Workload},
+};
 
 /// Steps of a test: many in a long run.
 fn steps(short: u32) -> u32 {
@@ -67,4 +74,55 @@ shapes! {
     operations_with_metadata_directories: "metadir", 16;
     operations_with_a_log_of_its_own: "external-log", 17;
     operations_beside_a_realtime_device: "rt-groups", 18;
+}
+
+/// Takes all free blocks but `left`; returns how many.
+fn hide_all_but(journal: &LogJournal<'_>, left: u64) -> u64 {
+    let takes = |blocks: u64| {
+        let claim = Claim {
+            blocks,
+            ..Claim::default()
+        };
+        journal.claim(claim).is_ok()
+    };
+    let mut taken = 0;
+    for bit in (0..40).rev().map(|bit| 1 << bit) {
+        if takes(bit) {
+            taken += bit;
+        }
+    }
+    give_back(journal, left);
+    taken - left
+}
+
+fn give_back(journal: &LogJournal<'_>, blocks: u64) {
+    journal.settle(&CounterDeltas {
+        free_blocks: blocks as i64,
+        ..CounterDeltas::default()
+    });
+}
+
+#[test]
+fn a_device_that_is_nearly_full_keeps_what_it_has() {
+    for (shape, seed) in [("empty", 21), ("block-1k", 22), ("bare", 23)] {
+        World::new(shape).run(seed, |journal| {
+            let mut workload = Workload::new(journal, seed, &often()).unwrap();
+            let mut hidden = 0;
+            for number in 0..steps(600) {
+                if number == 200 {
+                    hidden = hide_all_but(journal, 10);
+                }
+                let op = workload.step();
+                assert!(op.is_ok(), "{shape}, seed {seed}, step {number}: {op:?}");
+            }
+            workload.close().unwrap();
+            assert_eq!(workload.compare().unwrap(), Vec::<String>::new());
+            let outcomes = Op::DATA.iter().filter_map(|op| workload.outcomes().get(op));
+            assert!(
+                outcomes.map(|outcome| outcome.no_space).sum::<u64>() > 0,
+                "{shape}"
+            );
+            give_back(journal, hidden);
+        });
+    }
 }
