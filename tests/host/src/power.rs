@@ -130,15 +130,29 @@ impl CachedDisk {
         }
     }
 
-    /// Chooses what is left once the power is gone.
+    /// Chooses what is left once the power is gone, of each sector by itself.
     ///
     /// # Errors
     ///
     /// Those of the disk under it.
     pub fn settle(&self, random: &mut Random) -> io::Result<()> {
-        let cached = std::mem::take(&mut *self.cached.lock().unwrap());
         // All of it, nothing, whole writes, or any sectors: these find different mistakes.
         let how = random.below(4);
+        self.settle_as(how, random)
+    }
+
+    /// As [`settle`](Self::settle), but no write is there in part.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk under it.
+    pub fn settle_untorn(&self, random: &mut Random) -> io::Result<()> {
+        let how = random.below(3);
+        self.settle_as(how, random)
+    }
+
+    fn settle_as(&self, how: u32, random: &mut Random) -> io::Result<()> {
+        let cached = std::mem::take(&mut *self.cached.lock().unwrap());
         let salt = random.number();
         for (sector, versions) in cached {
             let chosen = match how {

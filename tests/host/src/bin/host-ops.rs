@@ -33,7 +33,8 @@ does the same again. --only takes some kinds of operation out of:
 --list writes a line for each path below the root, in byte order, with seven fields between |: path,
 letter of the type, inode number, links, mode in octal, size (empty for a directory), SHA-256 of a
 file's content or of a link's target (empty for others). --cut stops after the K-th write as a power
-cut would: of what was not flushed some is lost. The log is dirty then, and nothing is listed.";
+cut would: of what was not flushed some writes are lost, and none is torn, as the C driver recovers
+no block that is. The log is dirty then, and nothing is listed.";
 
 /// What was asked for.
 struct Arguments {
@@ -174,7 +175,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         println!("the power was cut after {} writes", power.writes());
         let mut random = Random::new(arguments.seed ^ power.writes().rotate_left(32));
         for disk in all {
-            disk.settle(&mut random)?;
+            disk.settle_untorn(&mut random)?;
         }
         return Ok(());
     }
