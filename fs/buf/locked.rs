@@ -269,6 +269,11 @@ impl Held {
         self.0.at()
     }
 
+    /// Its length in basic blocks.
+    pub(crate) fn len(&self) -> u32 {
+        self.0.key().1
+    }
+
     /// Waits for its lock.
     ///
     /// # Errors

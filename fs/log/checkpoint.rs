@@ -220,8 +220,8 @@ impl Engine {
         let (start, end) = (checkpoint.start, *checkpoint.end.lock());
         let mut slots = KVVec::new();
         patiently(|| Ok(slots.reserve(entries.len(), GFP_KERNEL)?))?;
-        for entry in entries.iter_mut() {
-            let _ = slots.push_within_capacity(entry.committed(start));
+        for entry in entries.iter() {
+            let _ = slots.push_within_capacity(entry.listed(start));
         }
         // What was written takes the place of what was reserved for it: counted before that goes.
         let from = self.ail.end();
@@ -229,6 +229,8 @@ impl Engine {
         let moved = self.ail.insert(start, end, slots)?;
         self.tail_moved(moved);
         for entry in entries.iter_mut() {
+            // In the list already: at no time does an item look as if all of it were in its place.
+            entry.committed();
             let pending = &mut entry.pending;
             drop(pending.pin.take());
             if let Some(intent) = pending.answered.take() {
@@ -250,20 +252,9 @@ impl Engine {
 }
 
 impl Entry {
-    /// Notes that it is stable. Returns the item if it is to go to the AIL.
-    fn committed(&mut self, start: Lsn) -> Option<Arc<Item>> {
-        let vector = core::mem::take(&mut self.pending.vector);
-        let is_live = {
-            let mut state = self.item.state.lock();
-            state.under_way = state.under_way.saturating_sub(1);
-            if let Subject::Inode(..) = self.item.subject {
-                // What it replaces is freed with the entry, without the lock.
-                self.pending.vector = core::mem::replace(&mut state.image, vector);
-            } else {
-                self.pending.vector = vector;
-            }
-            !self.pending.is_void && self.pending.freed.is_none()
-        };
+    /// The item if it is to go to the AIL.
+    fn listed(&self, start: Lsn) -> Option<Arc<Item>> {
+        let is_live = !self.pending.is_void && self.pending.freed.is_none();
         match &self.item.subject {
             Subject::Note => None,
             Subject::Block(held) if is_live => {
@@ -273,5 +264,17 @@ impl Entry {
             Subject::Inode(..) | Subject::Intent(_) if is_live => Some(self.item.clone()),
             _ => None,
         }
+    }
+
+    /// Notes that it is stable.
+    fn committed(&mut self) {
+        let vector = core::mem::take(&mut self.pending.vector);
+        let mut state = self.item.state.lock();
+        state.under_way = state.under_way.saturating_sub(1);
+        self.pending.vector = match self.item.subject {
+            // What it replaces is freed with the entry, without the lock.
+            Subject::Inode(..) => core::mem::replace(&mut state.image, vector),
+            _ => vector,
+        };
     }
 }

@@ -244,14 +244,15 @@ impl Engine {
     }
 
     /// What follows when a block that was freed is cancelled in the log: neither it nor the inodes
-    /// that it had are written any more.
+    /// that it had are written any more. Inodes of a cluster of another length have its space by now.
     pub(super) fn freed(self: &Arc<Self>, item: &Item) {
         self.tail_moved(self.ail.remove(item));
         let Subject::Block(held) = &item.subject else {
             return;
         };
-        let at = held.address();
-        for inode in self.clusters.of(at).iter().flatten() {
+        let (at, len) = (held.address(), held.len());
+        let had = |inode: &&Arc<Item>| matches!(inode.subject, Subject::Inode(_, place) if place.len == len);
+        for inode in self.clusters.of(at).iter().flatten().filter(had) {
             self.tail_moved(self.ail.remove(inode));
             self.clusters.unlist(inode, at, |_| true);
         }
