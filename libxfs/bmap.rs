@@ -5,12 +5,14 @@
 //! Source: "Data Extents" in the XFS format's documentation.
 
 mod allocate;
+mod allocate_rt;
 mod change;
 mod cow;
 mod delayed;
 mod exchange;
 mod fork;
 mod form;
+mod hint;
 mod hook;
 mod load;
 mod meta;
@@ -24,8 +26,9 @@ mod window;
 pub use change::Unmapped;
 pub use cow::CowMut;
 pub use delayed::{delay, worst_tree, Delayed};
-pub use exchange::{exchange, prepare_exchange};
+pub use exchange::{exchange, exchange_steps, prepare_exchange};
 pub use fork::ForkMut;
+pub use hint::{allocation_claim, staged, staging_claim, FileBlocks};
 pub use hook::{count_blocks, MapHook};
 pub use load::{check_root, load};
 pub use meta::MetaHook;

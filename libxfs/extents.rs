@@ -308,6 +308,8 @@ enum Shape {
 pub struct ExtentMap {
     shape: Shape,
     count: u64,
+    /// See [`keep_apart`](Self::keep_apart).
+    region_log: u8,
 }
 
 impl Default for ExtentMap {
@@ -328,7 +330,15 @@ impl ExtentMap {
         Self {
             shape: Shape::Small(KVec::new()),
             count: 0,
+            region_log: 0,
         }
+    }
+
+    /// Has no mapping become one with another from now on where the second begins a region of the
+    /// device, each of 2^`log` block numbers: a mapping lies in one realtime group, and where these are
+    /// of such a size the numbers of one go on with those of the next. 0 is no regions.
+    pub fn keep_apart(&mut self, log: u8) {
+        self.region_log = log;
     }
 
     /// A map of nothing, with room for `count` mappings if these are few.

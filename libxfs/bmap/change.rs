@@ -14,11 +14,13 @@ use crate::libxfs::{
     format::{
         btree::{Owner, RmapFlags},
         geometry::Geometry,
-        units::FileBlock,
+        units::{FileBlock, RtBlock},
     },
     inode::WhichFork,
     items::{ExtentFree, RefcountUpdate, RefcountUpdateKind, RmapUpdate, RmapUpdateKind},
     journal::{Claim, Journal},
+    space,
+    store::Device,
 };
 
 /// What becomes of blocks that are unmapped.
@@ -205,6 +207,7 @@ impl<J: Journal> ForkMut<'_, '_, '_, J> {
                 return Ok(end);
             }
             left = left.saturating_sub(1);
+            let stop = part.end();
             let part = match what {
                 Unmapped::Freed => self.whole_extents(from, &part)?,
                 Unmapped::Kept => Some(part),
@@ -214,7 +217,7 @@ impl<J: Journal> ForkMut<'_, '_, '_, J> {
                     self.unmap_part(&part, what)?;
                     end = part.offset;
                 }
-                None => end = self.before_extent(from, end)?,
+                None => end = self.before_extent(from, stop)?,
             }
         }
         Ok(from)
@@ -247,6 +250,10 @@ impl<J: Journal> ForkMut<'_, '_, '_, J> {
             let kind = RefcountUpdateKind::Decrease;
             let update = RefcountUpdate { kind, start, count };
             return self.deferred.update_refcount(device, update);
+        }
+        if device == Device::Realtime && self.trans.geometry().rt_group_count == 0 {
+            // The log has no intent for it.
+            return space::free_rt(self.trans, RtBlock(start), count);
         }
         self.deferred
             .free_extent(device, ExtentFree::data(start, count))

@@ -8,14 +8,15 @@
 //! the data fork in place of what was there.
 
 use super::{
-    allocate::target,
+    allocate::{content, target},
+    allocate_rt::Content,
     change::{blocks, share},
     delayed::aside,
+    hint::{of_staged, FileBlocks},
     update::wanted,
     ForkMut,
 };
 use crate::libxfs::{
-    alloc::Request,
     defer::Deferred,
     error::{Error, Result},
     extents::{ExtentMap, MappedBlock, Mapping, Segment, State},
@@ -67,16 +68,21 @@ impl<'t, 'a, 'd, J: Journal> CowMut<'t, 'a, 'd, J> {
     /// # Errors
     ///
     /// `NotFound` where there is no delayed mapping; `NoSpace` where less is set aside than is needed;
-    /// `Unsupported` on the realtime device; those of [`space::allocate`].
+    /// `Unsupported` where realtime extents have several blocks; those of [`space::allocate`] and of
+    /// [`space::allocate_rt`].
     pub fn allocate_delayed(&mut self, at: FileBlock) -> Result<Option<Mapping>> {
         let delayed = self.extents()?.get(at);
         let delayed = delayed.filter(|found| found.state == State::Delayed);
         let delayed = delayed.ok_or(Error::NotFound)?;
-        let (from, len) = (delayed.offset, blocks(&delayed)?);
+        let from = delayed.offset;
         let aside = self.set_aside(delayed.len, delayed.reserved())?;
         // Lent until the part that was allocated pays for itself.
         self.trans.adopt(aside);
-        let found = self.find(from, (1, len));
+        let whole = FileBlocks {
+            at: from,
+            len: delayed.len,
+        };
+        let found = self.find(whole, None, 1);
         if let Ok(Some(found)) = found {
             let (id, geo) = (self.id, self.trans.geometry());
             let map = self.trans.cow_mut(id)?;
@@ -98,41 +104,73 @@ impl<'t, 'a, 'd, J: Journal> CowMut<'t, 'a, 'd, J> {
     }
 
     /// Allocates from `min` to `max` blocks of those that the transaction claimed, and maps them at
-    /// `at`, which is a hole; unwritten. They begin to stage a copy.
+    /// `at`, which is a hole; unwritten. They begin to stage a copy. There may be more of them: whole
+    /// pieces of the file's CoW extent size hint, as far as the hole goes; the mapping holds `at`.
     ///
     /// # Errors
     ///
     /// `Invalid` for what is no hole; as [`allocate_delayed`](Self::allocate_delayed).
     pub fn allocate(&mut self, at: FileBlock, (min, max): (u32, u32)) -> Result<Option<Mapping>> {
-        let hole = match self.extents()?.segment(at, max.into()) {
-            Some(Segment::Hole { len, .. }) => len,
-            _ => return Err(Error::Invalid),
-        };
-        let max = u32::try_from(hole).unwrap_or(max).min(max);
-        let Some(found) = self.find(at, (min, max))? else {
+        let hole = FileBlocks::hole_around(self.extents()?, at).ok_or(Error::Invalid)?;
+        let len = max.into();
+        let asked = FileBlocks { at, len }.within(&hole);
+        let Some(found) = self.find(asked, Some(hole), min)? else {
             return Ok(None);
         };
         self.trans.cow_mut(self.id)?.add(found)?;
         Ok(Some(found))
     }
 
-    /// Blocks for `at`, staging from then on; not in the map yet.
-    fn find(&mut self, at: FileBlock, (min, max): (u32, u32)) -> Result<Option<Mapping>> {
+    /// Blocks for `asked`, staging from then on; not in the map yet.
+    fn find(
+        &mut self,
+        asked: FileBlocks,
+        hole: Option<FileBlocks>,
+        min: u32,
+    ) -> Result<Option<Mapping>> {
         let geo = self.trans.geometry();
-        if self.device()? != Device::Data {
-            return Err(Error::Unsupported);
-        }
-        let home = super::inode_block(geo, self.inode()?.number)?;
-        let target = target(geo, self.extents()?, (at, max), home);
-        let wanted = Wanted::data(target, Place::Near, Request::unlogged(min, max));
-        let Some(found) = space::allocate(self.trans, self.deferred, &wanted)? else {
-            return Ok(None);
+        let device = self.device()?;
+        let hint = of_staged(geo, self.inode()?);
+        let found = match device {
+            Device::Data => self.find_data(asked, hole, (min, hint))?,
+            // A part of a realtime extent is not shared.
+            Device::Realtime if geo.rt_extent_size > 1 => return Err(Error::Unsupported),
+            Device::Realtime => {
+                let content = Content {
+                    asked,
+                    hole,
+                    min,
+                    hint,
+                };
+                content.find(self.trans, self.id, |inode| Ok(&inode.cow))?
+            }
+            Device::Log => return Err(Error::Invalid),
         };
-        let start = found.start.0;
-        self.deferred.alloc_cow(Device::Data, start, found.count)?;
-        Ok(Some(Mapping {
-            offset: at,
-            start: MappedBlock(start),
+        if let Some(found) = &found {
+            self.deferred
+                .alloc_cow(device, found.start.0, blocks(found)?)?;
+        }
+        Ok(found)
+    }
+
+    fn find_data(
+        &mut self,
+        asked: FileBlocks,
+        hole: Option<FileBlocks>,
+        (min, hint): (u32, u32),
+    ) -> Result<Option<Mapping>> {
+        let geo = self.trans.geometry();
+        let pieces = match hole {
+            Some(hole) => asked.in_pieces(hint, &hole),
+            None => asked,
+        };
+        let home = super::inode_block(geo, self.inode()?.number)?;
+        let target = target(geo, self.extents()?, pieces, home);
+        let wanted = Wanted::data(target, Place::Near, content(geo, min, pieces, hint)?);
+        let found = space::allocate(self.trans, self.deferred, &wanted)?;
+        Ok(found.map(|found| Mapping {
+            offset: pieces.placed(&asked, found.count.into()),
+            start: MappedBlock(found.start.0),
             len: found.count.into(),
             state: State::Unwritten,
         }))

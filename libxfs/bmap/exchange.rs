@@ -9,6 +9,7 @@ use crate::libxfs::{
     error::{Error, Result},
     extents::{Mapping, Segment, State},
     format::{
+        fault::Fault,
         inode::flags::Flags2,
         log::exchange::{Exchange, ExchangeFlags},
         units::FileBlock,
@@ -113,7 +114,7 @@ pub fn exchange<J: Journal>(
         trans.load_extents(id, which)?;
     }
     let mut left = *work;
-    if let Some(pair) = find(trans, deferred, ids, &mut left)? {
+    if let Some(pair) = find(trans, ids, &mut left)? {
         let [one, two] = ids;
         for id in ids {
             // A hole where there was none, and a mapping in it.
@@ -154,29 +155,36 @@ pub fn exchange<J: Journal>(
     Ok(None)
 }
 
+/// What is at a place of a fork; no delayed blocks.
+fn run<J: Journal>(
+    trans: &Trans<'_, J>,
+    (id, which): (InodeId, WhichFork),
+    at: FileBlock,
+    len: u64,
+) -> Result<Segment> {
+    let map = trans.inode(id)?.extents(which)?;
+    let found = map.segment(at, len).ok_or(Error::Invalid)?;
+    match found.mapping() {
+        Some(mapping) if mapping.state == State::Delayed => Err(Error::Invalid),
+        _ => Ok(found),
+    }
+}
+
 /// The next two runs that differ; what is passed over is cut off `left`.
 fn find<J: Journal>(
-    trans: &mut Trans<'_, J>,
-    deferred: &mut Deferred<'_, J>,
+    trans: &Trans<'_, J>,
     [one, two]: [InodeId; 2],
     left: &mut Exchange,
 ) -> Result<Option<Pair>> {
     let which = which(left);
+    let geo = trans.geometry();
+    let unit = match trans.inode(one)?.device(which) {
+        Device::Realtime => u64::from(geo.rt_extent_size.max(1)),
+        Device::Data | Device::Log => 1,
+    };
     while left.blocks != 0 {
         let [first_file, second_file] = left.files;
-        let mut of = |id, at, len| {
-            let fork = ForkMut::new(trans, deferred, id, which)?;
-            let found = fork.extents()?.segment(at, len).ok_or(Error::Invalid)?;
-            let delayed = found
-                .mapping()
-                .is_some_and(|mapping| mapping.state == State::Delayed);
-            if delayed {
-                return Err(Error::Invalid);
-            }
-            let unit = fork.unit()?;
-            Ok((found, unit))
-        };
-        let (mut mine, unit) = of(one, first_file.offset, left.blocks)?;
+        let mut mine = run(trans, (one, which), first_file.offset, left.blocks)?;
         if left.flags.has(ExchangeFlags::INO1_WRITTEN) {
             let (skipped, len) = skip(&mine, unit);
             if skipped {
@@ -185,7 +193,7 @@ fn find<J: Journal>(
             }
             mine = first(&mine, len);
         }
-        let (theirs, _) = of(two, second_file.offset, mine.len())?;
+        let theirs = run(trans, (two, which), second_file.offset, mine.len())?;
         let len = mine.len().min(theirs.len());
         let pair = Pair {
             one: first(&mine, len),
@@ -195,8 +203,8 @@ fn find<J: Journal>(
             (None, None) => {}
             (Some(mine), Some(theirs)) if mine.start == theirs.start => {
                 if mine.state != theirs.state {
-                    let fork = ForkMut::new(trans, deferred, one, which)?;
-                    return Err(fork.corrupt("state"));
+                    let fault = Fault::corrupt("data fork", "state");
+                    return Err(Error::inode(fault, first_file.inode));
                 }
             }
             _ => return Ok(Some(pair)),
@@ -204,6 +212,28 @@ fn find<J: Journal>(
         *left = behind(left, len)?;
     }
     Ok(None)
+}
+
+/// How many steps an exchange takes as the maps are now.
+///
+/// # Errors
+///
+/// As [`exchange`], which then would fail in the middle.
+pub fn exchange_steps<J: Journal>(
+    trans: &mut Trans<'_, J>,
+    ids: [InodeId; 2],
+    work: &Exchange,
+) -> Result<u64> {
+    for id in ids {
+        trans.load_extents(id, which(work))?;
+    }
+    let mut left = *work;
+    let mut steps = 0u64;
+    while let Some(pair) = find(trans, ids, &mut left)? {
+        left = behind(&left, pair.one.len())?;
+        steps = steps.saturating_add(1);
+    }
+    Ok(steps)
 }
 
 /// Whether a run of the first file is passed over where only what is written is exchanged, and how

@@ -45,8 +45,9 @@ impl<J: Journal> ForkSpace<J> for MapSpace<'_, '_, J> {
             }
             let found = fork.allocate(at, (1, most), State::Normal)?;
             let found = found.ok_or(Error::NoSpace)?;
-            at = at.checked_add(found.into()).ok_or(Error::Invalid)?;
-            left = left.checked_sub(found).ok_or(Error::Invalid)?;
+            at = found.end();
+            let count = u32::try_from(found.len).map_err(|_| Error::Invalid)?;
+            left = left.checked_sub(count).ok_or(Error::Invalid)?;
         }
         Ok(())
     }

@@ -93,6 +93,13 @@ impl Mapping {
 }
 
 impl ExtentMap {
+    /// Two mappings as one, if they can be one.
+    fn joined(&self, one: &Mapping, next: &Mapping) -> Option<Mapping> {
+        let begins = next.start.0.trailing_zeros() >= u32::from(self.region_log);
+        let apart = self.region_log != 0 && next.state != State::Delayed && begins;
+        one.joined(next).filter(|_| !apart)
+    }
+
     /// Puts a mapping into a hole, as one with the neighbours that it continues.
     ///
     /// # Errors
@@ -106,12 +113,12 @@ impl ExtentMap {
             .checked_sub(1)
             .and_then(|before| self.get(before));
         let Some((before, joined)) =
-            before.and_then(|before| Some((before, before.joined(&mapping)?)))
+            before.and_then(|before| Some((before, self.joined(&before, &mapping)?)))
         else {
             let after = self
                 .get(mapping.end())
                 .filter(|after| after.offset == mapping.end());
-            return match after.and_then(|after| Some((after, mapping.joined(&after)?))) {
+            return match after.and_then(|after| Some((after, self.joined(&mapping, &after)?))) {
                 Some((after, joined)) => self.update(after.offset, joined),
                 None => self.insert(mapping),
             };
@@ -155,7 +162,7 @@ impl ExtentMap {
         if after.offset != block {
             return;
         }
-        if let Some(joined) = before.joined(&after) {
+        if let Some(joined) = self.joined(&before, &after) {
             self.remove(after.offset);
             // Into the room that was just made.
             let _ = self.update(before.offset, joined);

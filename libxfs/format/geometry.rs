@@ -78,6 +78,8 @@ feature! {
     zoned, incompat, ZONED = 9;
     /// Gaps between the zones' ends and the next group.
     zone_gaps, incompat, ZONE_GAPS = 10;
+    /// The log may hold changes of attributes.
+    logged_attrs, log_incompat, LOGGED_ATTRS = 0;
 }
 
 impl Features {

@@ -14,13 +14,16 @@
 //! follow as the algorithms ask for them. Operations on content lock their file anew for each chain: the
 //! caller keeps others from reading and writing it meanwhile.
 
+mod attr;
 mod create;
+mod exchange;
 mod inactivate;
 mod link;
 mod parents;
 mod preallocate;
 mod punch;
 mod range;
+mod remap;
 mod remove;
 mod rename;
 mod setattr;
@@ -29,12 +32,15 @@ mod truncate;
 mod unshare;
 mod write;
 
+pub use attr::{set_attr, SetAttr};
 pub use create::{create, create_nameless, NewFile};
+pub use exchange::{exchange_range, ExchangeRange, Seen};
 pub use inactivate::inactivate;
 pub use link::link;
 pub use preallocate::preallocate;
 pub use punch::punch;
 pub use range::{FileRange, MAX_SIZE};
+pub use remap::{clone_range, dedupe_range, share_range, Remap};
 pub use remove::remove;
 pub use rename::{exchange_names, rename, NameOf};
 pub use setattr::{setattr, NewAttributes, NewFlags};
@@ -95,7 +101,7 @@ impl<'f, J: Journal> Files<'f, J> {
             blocks,
             ..Claim::default()
         };
-        Ok(Chain::new(self.begin(log, claim)?))
+        self.start_claiming(log, claim)
     }
 
     /// As [`start`](Self::start), but of the blocks that are kept for emergencies too: what was
@@ -106,6 +112,11 @@ impl<'f, J: Journal> Files<'f, J> {
             emergency: true,
             ..Claim::default()
         };
+        self.start_claiming(log, claim)
+    }
+
+    /// Starts a chain that may take so much.
+    fn start_claiming(&self, log: LogReservation, claim: Claim) -> Result<Chain<'f, J>> {
         Ok(Chain::new(self.begin(log, claim)?))
     }
 

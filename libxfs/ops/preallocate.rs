@@ -7,7 +7,7 @@ use super::{
     Files,
 };
 use crate::libxfs::{
-    bmap::ForkMut,
+    bmap::{allocation_claim, ForkMut},
     error::{Error, Result},
     extents::{Segment, State},
     format::{
@@ -18,7 +18,7 @@ use crate::libxfs::{
     inode::{Inode, WhichFork},
     journal::{CommitSequence, Journal},
     space::Groups,
-    trans::{space::extent_add, InodeFields},
+    trans::InodeFields,
 };
 
 /// Allocates blocks for all holes in the blocks that hold a range; they read as zeroes. The file's size
@@ -27,7 +27,7 @@ use crate::libxfs::{
 /// # Errors
 ///
 /// `NoSpace`, `TooLarge` for more mappings than can be counted: what was allocated so far stays.
-/// `Invalid` for what is no file; `Unsupported` for the realtime device; those of the store and of
+/// `Invalid` for what is no file; `Unsupported` on a zoned device; those of the store and of
 /// corruption.
 pub fn preallocate<J: Journal>(
     files: &Files<'_, J>,
@@ -41,14 +41,17 @@ pub fn preallocate<J: Journal>(
         let hole = {
             let inode = files.journal.lock_inode(number)?;
             check_file(&inode)?;
-            hole_in(&inode, at, end)?
+            let hole = hole_in(&inode, at, end)?;
+            hole.map(|(from, len)| {
+                let claim = allocation_claim(geo, &inode, from, len.into());
+                (from, len, claim)
+            })
         };
-        let Some((from, len)) = hole else {
+        let Some((from, len, claim)) = hole else {
             return Ok(last);
         };
         at = from;
-        let blocks = extent_add(geo, WhichFork::Data).saturating_add(len.into());
-        let mut chain = files.start(files.reservations.write, blocks)?;
+        let mut chain = files.start_claiming(files.reservations.write, claim)?;
         let (trans, deferred) = chain.parts();
         let id = trans.hold_inode(number)?;
         // Someone else may have filled it.

@@ -26,7 +26,15 @@ use crate::libxfs::{
 /// What a range is to be for the blocks behind it to move.
 fn check<J: Journal>(files: &Files<'_, J>, inode: &Inode, range: FileRange, inside: u64) -> Result {
     check_file(inode)?;
-    if !range.is_aligned(files.geometry()) || inside >= inode.core.size {
+    let geo = files.geometry();
+    // Realtime extents move as a whole.
+    let unit = match inode.core.is_realtime() {
+        true => u64::from(geo.rt_extent_size.max(1)),
+        false => 1,
+    };
+    let (from, end) = range.whole(geo);
+    let whole = |block: FileBlock| block.0.checked_rem(unit) == Some(0);
+    if !range.is_aligned(geo) || !whole(from) || !whole(end) || inside >= inode.core.size {
         return Err(Error::Invalid);
     }
     Ok(())

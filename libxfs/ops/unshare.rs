@@ -17,7 +17,6 @@ use crate::libxfs::{
     inode::{Inode, WhichFork},
     journal::{CommitSequence, Journal},
     space::Groups,
-    store::Store,
     trans::InodeFields,
 };
 
@@ -40,7 +39,11 @@ pub fn next_shared<J: Journal>(
     first_shared(files.journal, &inode, (from, end))
 }
 
-fn first_shared<S: Store>(store: &S, inode: &Inode, (from, end): Blocks) -> Result<Option<Blocks>> {
+fn first_shared<J: Journal>(
+    journal: &J,
+    inode: &Inode,
+    (from, end): Blocks,
+) -> Result<Option<Blocks>> {
     if !inode.core.is_reflink() {
         return Ok(None);
     }
@@ -51,7 +54,7 @@ fn first_shared<S: Store>(store: &S, inode: &Inode, (from, end): Blocks) -> Resu
         if part.state != State::Normal {
             continue;
         }
-        let (own, shared) = shares(store, inode, &part, part.len)?;
+        let (own, shared) = shares(journal, inode, &part, part.len)?;
         if shared != 0 {
             let first = part.offset.0.saturating_add(own);
             let last = first.saturating_add(shared);

@@ -12,7 +12,7 @@ use super::{
     Files,
 };
 use crate::libxfs::{
-    bmap::{CowMut, ForkMut},
+    bmap::{allocation_claim, staging_claim, CowMut, ForkMut},
     error::{Error, Result},
     extents::{ExtentMap, MappedBlock, Mapping, Segment, State},
     format::{
@@ -22,9 +22,10 @@ use crate::libxfs::{
     },
     inode::{Inode, WhichFork},
     journal::{Claim, CommitSequence, Journal},
-    refcount::find_shared,
+    refcount::{find_shared, find_shared_rt},
+    rt::GroupFile,
     space::Groups,
-    store::{Device, Store},
+    store::Device,
     trans::{space::extent_add, InodeFields},
 };
 
@@ -70,7 +71,7 @@ enum Found {
 }
 
 /// The first part of the blocks `from..end` of a file, and what it takes to write it.
-fn find<S: Store>(store: &S, inode: &Inode, from: FileBlock, end: FileBlock) -> Result<Found> {
+fn find<J: Journal>(journal: &J, inode: &Inode, from: FileBlock, end: FileBlock) -> Result<Found> {
     let device = inode.device(WhichFork::Data);
     let len = end.distance_from(from).ok_or(Error::Invalid)?;
     let len = len.min(MAX_EXTENT_BLOCKS.into());
@@ -103,7 +104,7 @@ fn find<S: Store>(store: &S, inode: &Inode, from: FileBlock, end: FileBlock) -> 
         State::Delayed => Ok(Found::Delayed),
         State::Unwritten => Ok(Found::Ready(part(old.start, free, Before::Zeroes), false)),
         State::Normal => {
-            let (own, shared) = shares(store, inode, &old, free)?;
+            let (own, shared) = shares(journal, inode, &old, free)?;
             Ok(match (own, u32::try_from(shared)) {
                 (0, Ok(shared)) => Found::Shared(shared),
                 _ => Found::Ready(part(old.start, own, Before::There), false),
@@ -114,8 +115,8 @@ fn find<S: Store>(store: &S, inode: &Inode, from: FileBlock, end: FileBlock) -> 
 
 /// Of the first `len` blocks of a written mapping: how many at its beginning no one shares, and how
 /// many behind these someone does.
-pub(super) fn shares<S: Store>(
-    store: &S,
+pub(super) fn shares<J: Journal>(
+    journal: &J,
     inode: &Inode,
     mapping: &Mapping,
     len: u64,
@@ -123,10 +124,17 @@ pub(super) fn shares<S: Store>(
     if !inode.core.is_reflink() {
         return Ok((len, 0));
     }
-    if inode.device(WhichFork::Data) != Device::Data {
-        return Err(Error::Unsupported);
-    }
-    let part = find_shared(store, mapping.start.data(), len)?;
+    let part = match inode.device(WhichFork::Data) {
+        Device::Data | Device::Log => find_shared(journal, mapping.start.data(), len)?,
+        Device::Realtime => {
+            let start = mapping.start.realtime();
+            let place = journal.geometry().split_rt_block(start);
+            let (group, _) = place.ok_or(Error::Invalid)?;
+            let number = journal.rt_file(Some(group), GroupFile::Refcount)?.number;
+            let tree = journal.lock_inode(number)?;
+            find_shared_rt(journal, &tree, start, len)?
+        }
+    };
     Ok(part.map_or((len, 0), |part| (part.skip, part.len)))
 }
 
@@ -137,8 +145,8 @@ pub(super) fn shares<S: Store>(
 /// # Errors
 ///
 /// `NoSpace`; `TooLarge` for more mappings than can be counted, or beyond what a file can have;
-/// `Invalid` for no blocks, or what is no file; `Unsupported` for the realtime device; those of the
-/// store and of corruption.
+/// `Invalid` for no blocks, or what is no file; `Unsupported` on a zoned device; those of the store and
+/// of corruption.
 pub fn prepare_write<J: Journal>(
     files: &Files<'_, J>,
     number: InodeNumber,
@@ -160,8 +168,22 @@ pub fn prepare_write<J: Journal>(
             }
             return Ok(part);
         }
+        let claim = claim(files.geometry(), &inode, from, &found);
         drop(inode);
-        allocate(files, number, (from, end), found)?;
+        allocate(files, number, (from, end), (found, claim))?;
+    }
+}
+
+/// What blocks for what was found may take.
+fn claim(geo: &Geometry, inode: &Inode, from: FileBlock, found: &Found) -> Claim {
+    match *found {
+        Found::Hole(len) => allocation_claim(geo, inode, from, len.into()),
+        Found::Shared(len) => staging_claim(geo, inode, from, len.into()),
+        // Its space was set aside.
+        Found::Delayed | Found::StagedDelayed | Found::Ready(..) => Claim {
+            emergency: true,
+            ..Claim::default()
+        },
     }
 }
 
@@ -170,19 +192,9 @@ fn allocate<J: Journal>(
     files: &Files<'_, J>,
     number: InodeNumber,
     (from, end): (FileBlock, FileBlock),
-    found: Found,
+    (found, claim): (Found, Claim),
 ) -> Result {
-    let geo = files.geometry();
-    let log = files.reservations.write;
-    let mut chain = match found {
-        // Its space was set aside.
-        Found::Delayed | Found::StagedDelayed => files.start_urgent(log, 0)?,
-        Found::Hole(len) | Found::Shared(len) => {
-            let blocks = extent_add(geo, WhichFork::Data).saturating_add(len.into());
-            files.start(log, blocks)?
-        }
-        Found::Ready(..) => return Ok(()),
-    };
+    let mut chain = files.start_claiming(files.reservations.write, claim)?;
     let (trans, deferred) = chain.parts();
     let id = trans.hold_inode(number)?;
     let most = match found {

@@ -33,6 +33,7 @@ mod realtime;
 mod refcount;
 mod reservation;
 mod reserve;
+mod short;
 mod structures;
 mod wanted;
 
@@ -45,5 +46,6 @@ pub use realtime::{allocate_rt, free_rt, RtWanted};
 pub use refcount::RefcountTree;
 pub use reservation::Reservation;
 pub use reserve::{hidden, release, reserve, Demand, Demands};
+pub use short::is_short;
 pub use structures::Groups;
 pub use wanted::{Extent, Place, Wanted};

@@ -517,8 +517,11 @@ impl<'a, J: Journal> Trans<'a, J> {
         id: InodeId,
         which: WhichFork,
     ) -> Result<&mut ExtentMap> {
+        let log = self.region_log(id, which)?;
         let inode = self.inodes.get_mut(id).ok_or(Error::Invalid)?;
-        inode.extents_mut(which)
+        let map = inode.extents_mut(which)?;
+        map.keep_apart(log);
+        Ok(map)
     }
 
     /// The CoW fork of an inode, to be changed. The disk has nothing of it.
@@ -527,8 +530,20 @@ impl<'a, J: Journal> Trans<'a, J> {
     ///
     /// `Invalid` for a handle that names no inode.
     pub(in crate::libxfs) fn cow_mut(&mut self, id: InodeId) -> Result<&mut ExtentMap> {
+        let log = self.region_log(id, WhichFork::Data)?;
         let inode = self.inodes.get_mut(id).ok_or(Error::Invalid)?;
+        inode.cow.keep_apart(log);
         Ok(&mut inode.cow)
+    }
+
+    /// In what regions of the device the mappings of a fork stay. A group of the data device begins
+    /// with its headers, which no fork maps.
+    fn region_log(&self, id: InodeId, which: WhichFork) -> Result<u8> {
+        let geo = self.journal.geometry();
+        Ok(match self.inode(id)?.device(which) {
+            Device::Realtime if geo.rt_group_count != 0 => geo.rt_group_block_log,
+            _ => 0,
+        })
     }
 
     /// Logs that something will be done.

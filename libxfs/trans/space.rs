@@ -138,6 +138,20 @@ pub fn add_attr_fork(geo: &Geometry) -> u64 {
     da_block(geo, WhichFork::Data).saturating_add(da_map_one(geo, WhichFork::Data))
 }
 
+/// To set an attribute that takes `size` bytes of a leaf with its value.
+pub fn attr_set_local(geo: &Geometry, size: u32) -> u64 {
+    // One that takes more than half of a leaf may have to split it twice.
+    let splits = if size > geo.block_size / 2 { 2 } else { 1 };
+    da_enter(geo, WhichFork::Attr).saturating_mul(splits)
+}
+
+/// To set an attribute whose value takes `blocks` of its own.
+pub fn attr_set_remote(geo: &Geometry, blocks: u64) -> u64 {
+    da_enter(geo, WhichFork::Attr)
+        .saturating_add(blocks)
+        .saturating_add(extents_add(geo, blocks, WhichFork::Attr))
+}
+
 /// To make the data device larger.
 pub fn grow_data(geo: &Geometry) -> u64 {
     u64::from(Bno::max_levels(geo)).saturating_mul(2)

@@ -91,7 +91,7 @@ struct Located {
 }
 
 /// Whether a value can lie beside its name in a leaf: both take less than three quarters of it.
-fn is_local(block_size: u32, attr: &NameValue<'_>) -> bool {
+pub(in crate::libxfs) fn is_local(block_size: u32, attr: &NameValue<'_>) -> bool {
     let most = (block_size / 2).saturating_add(block_size / 4);
     match u16::try_from(attr.value.len()) {
         Ok(value) => local_size(attr.name.len() as u8, value) < most,

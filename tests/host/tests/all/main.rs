@@ -43,6 +43,7 @@ mod no_memory;
 mod operation_faults;
 mod power_cuts;
 mod reservations;
+mod share_ops;
 mod space;
 mod space_changes;
 mod space_queries;

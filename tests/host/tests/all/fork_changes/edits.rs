@@ -44,7 +44,7 @@ fn allocate(world: &mut World, random: &mut Random, file: usize, most: u32) {
         fork.allocate(at(hole.0), (1, len), state)
     });
     if let Some(found) = found {
-        let found = found.expect("the image has space") as usize;
+        let found = found.expect("the image has space").len as usize;
         assert!(found >= 1 && found <= len as usize);
         world.note(file, hole.0, hole.0 + found);
         for block in &world.files[file].data[hole.0..hole.0 + found] {
@@ -192,7 +192,7 @@ fn shatter(world: &mut World, file: usize, blocks: usize) {
             .change(file, 30 + TREE, |fork| {
                 for &block in &some {
                     let found = fork.allocate(at(block), (1, 1), State::Normal)?;
-                    assert_eq!(found, Some(1));
+                    assert_eq!(found.map(|found| found.len), Some(1));
                 }
                 Ok(())
             })

@@ -38,6 +38,9 @@ pub const LOG: LogReservation = LogReservation {
 /// Blocks of a file that tests look at.
 pub const BLOCKS: usize = 1500;
 
+/// Those, and what an allocation may have taken behind them: copies are staged in pieces of 32 blocks.
+const ALL: usize = BLOCKS + 32;
+
 /// What a block of a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Block {
@@ -73,7 +76,7 @@ pub struct World {
 }
 
 fn blocks(map: &ExtentMap) -> Vec<Block> {
-    let mut all = vec![Block::Hole; BLOCKS];
+    let mut all = vec![Block::Hole; ALL];
     for mapping in map.iter() {
         for n in 0..mapping.len {
             all[(mapping.offset.0 + n) as usize] = match mapping.state {
@@ -219,7 +222,7 @@ impl World {
         assert!(found.len() >= count, "{} files", found.len());
         let files = found.into_iter().take(count).map(|inode| File {
             data: blocks(inode.extents(WhichFork::Data).unwrap()),
-            cow: vec![Block::Hole; BLOCKS],
+            cow: vec![Block::Hole; ALL],
             inode: Some(Box::new(inode)),
         });
         Self {
@@ -355,7 +358,7 @@ impl World {
                 (&inode.cow, &file.cow),
             ] {
                 let now = blocks(map);
-                if let Some(at) = (0..BLOCKS).find(|&at| now[at] != model[at]) {
+                if let Some(at) = (0..ALL).find(|&at| now[at] != model[at]) {
                     panic!("file {n}, block {at}: {:?}, not {:?}", now[at], model[at]);
                 }
                 assert_eq!(map.count(), fewest(model) as u64, "file {n}: {map:?}");
@@ -381,7 +384,7 @@ impl World {
 
     /// Gives up all that is in memory alone.
     pub fn settle(&mut self) {
-        let end = FileBlock(BLOCKS as u64);
+        let end = FileBlock(ALL as u64);
         for file in 0..self.files.len() {
             let delayed: Vec<usize> = (0..BLOCKS)
                 .filter(|&at| self.files[file].data[at] == Block::Delayed)
