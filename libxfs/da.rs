@@ -30,11 +30,8 @@ use super::{
         kind::Kind,
         units::{DiskAddr, FileBlock, FsBlock, InodeNumber},
     },
-    store::{Device, Run, Store},
+    store::{Device, Run, Runs, Store},
 };
-
-/// Runs that one block can be made of: a directory block of 64 KiB in blocks of 1 KiB.
-const MAX_RUNS: usize = 64;
 
 /// A block that is held, and where it lies.
 pub struct Held<B> {
@@ -49,18 +46,6 @@ impl<B> Held<B> {
     #[inline]
     pub fn fault(&self, fault: Fault) -> Error {
         Error::block(fault, Device::Data, self.at)
-    }
-}
-
-/// The runs of one block of a fork.
-pub(in crate::libxfs) struct Runs {
-    list: [Run; MAX_RUNS],
-    count: usize,
-}
-
-impl Runs {
-    pub(in crate::libxfs) fn as_slice(&self) -> &[Run] {
-        self.list.get(..self.count).unwrap_or_default()
     }
 }
 
@@ -170,21 +155,16 @@ impl<'a> NameFork<'a> {
 
     /// Where the block at file block `at` lies.
     pub(in crate::libxfs) fn runs(&self, geo: &Geometry, at: FileBlock) -> Result<Runs> {
-        let mut runs = Runs {
-            list: [Run {
-                at: DiskAddr(0),
-                len: 0,
-            }; MAX_RUNS],
-            count: 0,
-        };
-        let mut slots = runs.list.iter_mut();
+        let mut runs: Option<Runs> = None;
         for segment in self.map.segments(at, u64::from(self.fs_blocks)) {
             let mapping = segment.mapping().ok_or(self.hole())?;
-            let slot = slots.next().ok_or(self.hole())?;
-            *slot = self.run(geo, mapping.start.data(), mapping.len)?;
-            runs.count = runs.count.saturating_add(1);
+            let run = self.run(geo, mapping.start.data(), mapping.len)?;
+            runs = Some(match runs {
+                None => Runs::One(run),
+                Some(runs) => runs.and(run)?,
+            });
         }
-        Ok(runs)
+        runs.ok_or(self.hole())
     }
 
     /// Asks for the block at file block `at`, if it lies in one piece.

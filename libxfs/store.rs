@@ -5,7 +5,7 @@
 //! In the kernel the buffer cache implements [`Store`]; on the host an image file does.
 
 use super::{
-    error::Result,
+    error::{Error, Result},
     format::{
         geometry::Geometry,
         kind::Kind,
@@ -16,6 +16,7 @@ use core::{
     fmt,
     ops::{Deref, DerefMut},
 };
+use kernel::alloc::{flags::GFP_KERNEL, KVec};
 
 /// The devices of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +46,53 @@ pub struct Run {
     pub at: DiskAddr,
     /// Its length in basic blocks; not 0.
     pub len: u32,
+}
+
+/// The runs of a block: nearly always one, so that it is small and seldom needs memory.
+pub enum Runs {
+    /// The block lies in one piece.
+    One(Run),
+    /// It lies in several, in this order.
+    Many(KVec<Run>),
+}
+
+impl Runs {
+    /// Those of a list.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for none; `NoMemory`.
+    pub fn of(runs: &[Run]) -> Result<Self> {
+        let (first, rest) = runs.split_first().ok_or(Error::Invalid)?;
+        rest.iter()
+            .try_fold(Self::One(*first), |runs, run| runs.and(*run))
+    }
+
+    /// These and one more.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`.
+    pub fn and(self, run: Run) -> Result<Self> {
+        let mut runs = match self {
+            Self::One(first) => {
+                let mut runs = KVec::with_capacity(2, GFP_KERNEL)?;
+                runs.push(first, GFP_KERNEL)?;
+                runs
+            }
+            Self::Many(runs) => runs,
+        };
+        runs.push(run, GFP_KERNEL)?;
+        Ok(Self::Many(runs))
+    }
+
+    /// All of them.
+    pub fn as_slice(&self) -> &[Run] {
+        match self {
+            Self::One(run) => core::slice::from_ref(run),
+            Self::Many(runs) => runs,
+        }
+    }
 }
 
 /// A keeper of metadata blocks.

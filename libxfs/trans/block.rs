@@ -10,7 +10,7 @@ use crate::libxfs::{
         log::chunks::{ChunkMap, MAX_LOGGED_SIZE},
         units::DiskAddr,
     },
-    store::{Device, Run},
+    store::{Device, Run, Runs},
 };
 use core::ops::{DerefMut, Range};
 use kernel::alloc::{flags::GFP_KERNEL, KVec};
@@ -37,33 +37,6 @@ pub enum BlockState {
     /// It is free: what the log or the cache still has of it must not be written (a stale, or
     /// cancelled, buffer).
     Invalid,
-}
-
-/// The runs of a block: nearly always one.
-enum Runs {
-    One(Run),
-    Many(KVec<Run>),
-}
-
-impl Runs {
-    fn new(runs: &[Run]) -> Result<Self> {
-        match runs {
-            [] => Err(Error::Invalid),
-            [run] => Ok(Self::One(*run)),
-            _ => {
-                let mut many = KVec::with_capacity(runs.len(), GFP_KERNEL)?;
-                many.extend_from_slice(runs, GFP_KERNEL)?;
-                Ok(Self::Many(many))
-            }
-        }
-    }
-
-    fn as_slice(&self) -> &[Run] {
-        match self {
-            Self::One(run) => core::slice::from_ref(run),
-            Self::Many(runs) => runs,
-        }
-    }
 }
 
 /// A block that a transaction holds.
@@ -262,7 +235,7 @@ impl<L: DerefMut<Target = [u8]>> Blocks<L> {
         kind: Kind,
         locked: L,
     ) -> Result<BlockId> {
-        let runs = Runs::new(runs)?;
+        let runs = Runs::of(runs)?;
         let at = runs.as_slice().first().ok_or(Error::Invalid)?.at;
         self.reserve()?;
         let (index, slot) = self
