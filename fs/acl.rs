@@ -16,23 +16,33 @@ use crate::{
         format::{
             acl::{
                 self,
+                Entry,
                 Tag as DiskTag, //
             },
             attr::Namespace, //
         },
         inode::WhichFork, //
     },
-    rust::kernel::acl::{
-        AccessControl,
-        Acl,
-        Kind,
-        Tag, //
+    rust::kernel::{
+        acl::{
+            AccessControl,
+            Acl,
+            AclRef,
+            Kind,
+            Tag, //
+        },
+        xattr::{
+            Action,
+            ExtendedAttributes,
+            Namespace as XattrNamespace, //
+        },
     },
 };
 use kernel::{
     alloc::KVVec,
     prelude::*, //
 };
+use zerocopy::IntoBytes;
 
 impl From<DiskTag> for Tag {
     fn from(tag: DiskTag) -> Self {
@@ -47,12 +57,32 @@ impl From<DiskTag> for Tag {
     }
 }
 
+impl From<Tag> for DiskTag {
+    fn from(tag: Tag) -> Self {
+        match tag {
+            Tag::UserObject => DiskTag::UserObject,
+            Tag::User(id) => DiskTag::User(id),
+            Tag::GroupObject => DiskTag::GroupObject,
+            Tag::Group(id) => DiskTag::Group(id),
+            Tag::Mask => DiskTag::Mask,
+            Tag::Other => DiskTag::Other,
+        }
+    }
+}
+
+/// The attribute that holds a list.
+fn attribute_of(kind: Kind) -> &'static [u8] {
+    match kind {
+        Kind::Access => ACL_ACCESS,
+        Kind::Default => ACL_DEFAULT,
+    }
+}
+
 impl AccessControl for Inode {
+    const MAX_ENTRIES: u32 = acl::MAX_ENTRIES as u32;
+
     fn acl(&self, kind: Kind) -> Result<Option<Acl>> {
-        let name = match kind {
-            Kind::Access => ACL_ACCESS,
-            Kind::Default => ACL_DEFAULT,
-        };
+        let name = attribute_of(kind);
         let mount = self.mount();
         let inode = self.mapped(WhichFork::Attr)?;
         let get = |to: &mut [u8]| attr::get(mount, &inode, Namespace::Root, name, to);
@@ -72,5 +102,34 @@ impl AccessControl for Inode {
             list.set(index as u32, tag.into(), entry.permissions())?;
         }
         Ok(Some(list))
+    }
+
+    fn set_acl(&self, kind: Kind, list: Option<AclRef<'_>>) -> Result {
+        let name = attribute_of(kind);
+        let change =
+            |value: &[u8], action| self.change_xattr(XattrNamespace::Trusted, name, value, action);
+        let Some(list) = list else {
+            return match change(&[], Action::Remove) {
+                // There was none.
+                Err(error) if error == ENODATA => Ok(()),
+                removed => removed,
+            };
+        };
+        let mut value = KVVec::new();
+        value.extend_from_slice(&acl::header(list.len()), GFP_KERNEL)?;
+        for (tag, permissions) in list.entries() {
+            let entry = Entry::new(tag.into(), permissions);
+            value.extend_from_slice(entry.as_bytes(), GFP_KERNEL)?;
+        }
+        change(&value, Action::Set)
+    }
+
+    fn set_mode(&self, mode: u16) -> Result {
+        self.amend(|inode| {
+            let mut core = inode.core.clone();
+            core.mode = mode;
+            core.ctime = self.stamp_change();
+            Ok(core)
+        })
     }
 }

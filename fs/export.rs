@@ -141,4 +141,8 @@ impl Exported for Inode {
         drop(inode);
         child(mount, parent.map_err(|error| mount.errno(error))?)
     }
+
+    fn make_stable(&self) -> Result {
+        self.mount().force_inode(self)
+    }
 }

@@ -24,6 +24,10 @@ impl Regular for Inode {
         self.mount().check_running()
     }
 
+    fn sync(&self, _data_only: bool) -> Result {
+        self.mount().force_inode(self)
+    }
+
     fn read(&self, call: ReadCall<'_, Self>) -> Result<usize> {
         let direct = call.is_direct();
         if direct {

@@ -11,7 +11,11 @@ use super::{
         Item,
         LoggedInode, //
     },
-    publish, //
+    publish,
+    settle::{
+        settle,
+        Times, //
+    },
 };
 use crate::{
     libxfs::{
@@ -43,6 +47,10 @@ pub(crate) struct LockedInode {
     // The lock goes first.
     body: WriteGuard<'static, Body>,
     node: ARef<Inode>,
+    /// The core's times when it was locked, or last committed.
+    before: Times,
+    /// Whether what changes is its times alone.
+    times_alone: bool,
 }
 
 impl LockedInode {
@@ -50,13 +58,34 @@ impl LockedInode {
     pub(super) fn new(node: ARef<Inode>) -> Self {
         // SAFETY: The inode is counted for as long as this lives, which is longer than the guard.
         let body = unsafe { node.write_beside_others().unbound() };
-        Self { body, node }
+        let before = Times::of(&body.inode.core);
+        Self {
+            body,
+            node,
+            before,
+            times_alone: false,
+        }
     }
 
     /// The inode.
     #[allow(dead_code)] // For operations that change names.
     pub(crate) fn node(&self) -> &Inode {
         &self.node
+    }
+
+    /// Notes that nothing changes but its times, since somebody has read it, or they were not written
+    /// yet.
+    pub(super) fn set_times_alone(&mut self) {
+        self.times_alone = true;
+    }
+
+    /// Settles with the VFS what is about to be committed.
+    pub(super) fn settle(&mut self) {
+        let core = &mut self.body.inode.core;
+        if core.file_type().is_some() {
+            settle(&self.node, core, &self.before, !self.times_alone);
+        }
+        self.before = Times::of(core);
     }
 
     /// Notes that it was committed, and tells the VFS what has become of it.

@@ -3,6 +3,7 @@
 //! What every kind of inode tells of itself, and giving an inode its operations.
 
 use super::{
+    fileattr,
     inode::{
         Inode,
         Locked, //
@@ -16,18 +17,12 @@ use crate::{
         format::{
             geometry::Geometry,
             inode::{
-                flags::{
-                    Flags,
-                    Flags2, //
-                },
+                flags::Flags,
                 FileType,
                 InodeCore, //
             },
         },
-        inode::{
-            Fork,
-            WhichFork, //
-        },
+        inode::WhichFork,
         symlink, //
     },
     rust::{
@@ -36,14 +31,12 @@ use crate::{
             node::Node,
             operations,
             stat::{
-                self,
                 statx,
                 Attributes,
                 FileAttributes,
                 Stat, //
             },
-            symlink::Link,
-            user::UserAddress, //
+            symlink::Link, //
         },
     },
 };
@@ -110,6 +103,15 @@ impl Mount {
         Ok(())
     }
 
+    /// `EROFS` on a mount for reading, `EIO` after a shutdown.
+    pub(crate) fn check_changeable(&self) -> Result {
+        // SAFETY: The super block is alive.
+        if unsafe { (*self.super_block()).s_flags } & bindings::SB_RDONLY != 0 {
+            return Err(EROFS);
+        }
+        self.check_running()
+    }
+
     /// The size of I/O in bytes that the mount prefers to that of a page, if it does.
     fn large_io_size(&self) -> Option<u32> {
         if !self.options().large_io {
@@ -134,46 +136,6 @@ impl Mount {
         // SAFETY: The super block is alive; the field never changes. It is not negative.
         unsafe { (*self.super_block()).s_maxbytes as u64 }
     }
-}
-
-/// Bit of `sb_versionnum`: names are found without regard to ASCII case.
-const CASE_INSENSITIVE: u16 = 0x4000;
-
-/// `FS_XFLAG_*` that the flags of an inode stand for.
-pub(crate) fn xflags(mount: &Mount, inode: &libxfs::inode::Inode) -> u32 {
-    /// Flags of the core and what each of them is to user space.
-    const FLAGS: [(u16, u32); 14] = [
-        (Flags::REALTIME, bindings::FS_XFLAG_REALTIME),
-        (Flags::PREALLOC, bindings::FS_XFLAG_PREALLOC),
-        (Flags::IMMUTABLE, bindings::FS_XFLAG_IMMUTABLE),
-        (Flags::APPEND, bindings::FS_XFLAG_APPEND),
-        (Flags::SYNC, bindings::FS_XFLAG_SYNC),
-        (Flags::NOATIME, bindings::FS_XFLAG_NOATIME),
-        (Flags::NODUMP, bindings::FS_XFLAG_NODUMP),
-        (Flags::RTINHERIT, bindings::FS_XFLAG_RTINHERIT),
-        (Flags::PROJINHERIT, bindings::FS_XFLAG_PROJINHERIT),
-        (Flags::NOSYMLINKS, bindings::FS_XFLAG_NOSYMLINKS),
-        (Flags::EXTSIZE, bindings::FS_XFLAG_EXTSIZE),
-        (Flags::EXTSZINHERIT, bindings::FS_XFLAG_EXTSZINHERIT),
-        (Flags::NODEFRAG, bindings::FS_XFLAG_NODEFRAG),
-        (Flags::FILESTREAM, bindings::FS_XFLAG_FILESTREAM),
-    ];
-    const FLAGS2: [(u64, u32); 2] = [
-        (Flags2::DAX, bindings::FS_XFLAG_DAX),
-        (Flags2::COWEXTSIZE, bindings::FS_XFLAG_COWEXTSIZE),
-    ];
-    let core = &inode.core;
-    let of_flags = FLAGS.iter().filter(|(flag, _)| core.flags.has(*flag));
-    let of_flags2 = FLAGS2.iter().filter(|(flag, _)| core.flags2.has(*flag));
-    let mut xflags = of_flags.fold(0, |set, (_, bit)| set | bit);
-    xflags = of_flags2.fold(xflags, |set, (_, bit)| set | bit);
-    if inode.attr.is_some() {
-        xflags |= bindings::FS_XFLAG_HASATTR;
-    }
-    if mount.geometry().features.version & CASE_INSENSITIVE != 0 {
-        xflags |= bindings::FS_XFLAG_CASEFOLD;
-    }
-    xflags
 }
 
 /// Whether writes to a file never go to where its data is.
@@ -241,7 +203,7 @@ impl Attributes for Inode {
     }
 
     fn file_attributes(&self, attributes: &mut FileAttributes<'_>) -> Result {
-        fill_file_attributes(self, WhichFork::Data, attributes)
+        fileattr::fill(self, WhichFork::Data, attributes)
     }
 }
 
@@ -262,62 +224,6 @@ fn report_alignment(mount: &Mount, inode: &libxfs::inode::Inode, stat: &mut Stat
     if stat.wants(statx::WRITE_ATOMIC) {
         stat.set_atomic_write(0, 0, 0);
     }
-}
-
-/// Bytes of a mapping in memory.
-const MAPPING_SIZE: usize = 16;
-
-fn fill_file_attributes(
-    node: &Inode,
-    which: WhichFork,
-    attributes: &mut FileAttributes<'_>,
-) -> Result {
-    let mount = node.mount();
-    let geo = mount.geometry();
-    let inode = node.read();
-    let core = &inode.core;
-    let bytes = |blocks: u32| blocks.wrapping_shl(geo.block_log.into());
-    // A hint that a directory hands down must fit the realtime device it is for; one that does not
-    // could not be set, so it is not shown.
-    let misfit = |blocks: u32| {
-        core.flags.has(Flags::RTINHERIT) && blocks.checked_rem(geo.rt_extent_size).unwrap_or(0) != 0
-    };
-    let mut xflags = xflags(mount, &inode);
-    if core.flags.has(Flags::EXTSIZE) {
-        attributes.set_extent_size(bytes(core.extsize));
-    } else if core.flags.has(Flags::EXTSZINHERIT) {
-        if misfit(core.extsize) {
-            xflags &= !(bindings::FS_XFLAG_EXTSIZE | bindings::FS_XFLAG_EXTSZINHERIT);
-        } else {
-            attributes.set_extent_size(bytes(core.extsize));
-        }
-    }
-    if core.flags2.has(Flags2::COWEXTSIZE) {
-        if misfit(core.cowextsize) {
-            xflags &= !bindings::FS_XFLAG_COWEXTSIZE;
-        } else {
-            attributes.set_cow_extent_size(bytes(core.cowextsize));
-        }
-    }
-    attributes.set_xflags(xflags);
-    attributes.set_project(core.projid);
-    let extents = match (inode.fork(which), which) {
-        // Of a fork without mappings the C driver tells how many its content has room for.
-        (Some(Fork::Local(bytes)), _) => (bytes.len() / MAPPING_SIZE) as u32,
-        // The counter has 48 bits on disk and 32 to user space.
-        (_, WhichFork::Data) => core.nextents as u32,
-        (_, WhichFork::Attr) => core.anextents,
-    };
-    attributes.set_extents(extents);
-    Ok(())
-}
-
-/// `XFS_IOC_FSGETXATTRA`: attributes, with the extents of the attribute fork.
-pub(crate) fn fsxattr_of_attribute_fork(node: &Inode, to: UserAddress) -> Result<usize> {
-    stat::copy_file_attributes(to.0, |attributes| {
-        fill_file_attributes(node, WhichFork::Attr, attributes)
-    })?;
-    Ok(0)
 }
 
 impl Link for Inode {

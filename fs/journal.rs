@@ -127,7 +127,7 @@ impl Mount {
         Files {
             journal: self,
             reservations: self.reservations(),
-            now: now(),
+            now: self.now(),
             durable: self.options().write_sync || flags & bindings::SB_SYNCHRONOUS != 0,
             keep_chunks: false,
         }
@@ -146,6 +146,16 @@ impl Mount {
         }
     }
 
+    /// The time, as inodes get it whose times nobody has asked for; see [`settle`](super::settle).
+    fn now(&self) -> Timestamp {
+        // SAFETY: The super block is alive, and so is its device.
+        let time = unsafe { bindings::coarse_time(self.super_block()) };
+        Timestamp {
+            sec: time.tv_sec,
+            nsec: time.tv_nsec as u32,
+        }
+    }
+
     /// Waits until the last transaction that changed an inode is on stable storage.
     ///
     /// # Errors
@@ -157,17 +167,6 @@ impl Mount {
             (Some(sequence), Some(log)) => log.force(sequence).map_err(|error| self.errno(error)),
             _ => Ok(()),
         }
-    }
-}
-
-/// What time it is, finer than what the VFS gives inodes, so that none of these is later.
-fn now() -> Timestamp {
-    let mut time = bindings::timespec64::default();
-    // SAFETY: Writes the time there.
-    unsafe { bindings::ktime_get_real_ts64(&mut time) };
-    Timestamp {
-        sec: time.tv_sec,
-        nsec: time.tv_nsec as u32,
     }
 }
 
@@ -202,6 +201,9 @@ impl Journal for Mount {
         ticket: &mut Running,
         changes: &mut Changes<'_, Self>,
     ) -> Result<CommitSequence> {
+        for held in changes.inodes() {
+            held.locked().settle();
+        }
         let sequence = self.engine()?.commit(&mut ticket.log, changes)?;
         for held in changes.inodes() {
             held.locked().committed(sequence);

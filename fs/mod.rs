@@ -24,6 +24,7 @@ mod counters;
 mod dir;
 mod export;
 mod file;
+mod fileattr;
 pub(crate) mod health;
 pub(crate) mod icache;
 mod ilock;
@@ -39,9 +40,12 @@ mod journal;
 #[allow(dead_code, unused_imports)]
 pub(crate) mod log;
 pub(crate) mod mount;
+mod names;
 mod options;
 mod publish;
 mod reports;
+mod setattr;
+mod settle;
 #[allow(dead_code)]
 mod space;
 mod super_block;

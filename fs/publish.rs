@@ -47,8 +47,14 @@ pub(super) unsafe fn new(inode: *mut bindings::inode, body: &Inode) {
         if body.attr.is_none() {
             bindings::inode_without_xattrs(inode);
         }
+        bindings::inode_set_iversion_queried(inode, core.changecount);
         changed(inode, body);
     }
+}
+
+/// Whether the VFS has another time.
+fn differs(kept: bindings::timespec64, (sec, nsec): (i64, c_long)) -> bool {
+    (kept.tv_sec, kept.tv_nsec) != (sec, nsec)
 }
 
 /// Tells the VFS of an inode that a transaction has changed. The size of a regular file is the
@@ -70,10 +76,16 @@ pub(super) unsafe fn changed(inode: *mut bindings::inode, body: &Inode) {
         bindings::set_nlink(inode, core.nlink);
         bindings::i_uid_write(inode, core.uid);
         bindings::i_gid_write(inode, core.gid);
-        bindings::inode_set_atime(inode, atime.0, atime.1);
-        bindings::inode_set_mtime(inode, mtime.0, mtime.1);
-        bindings::inode_set_ctime(inode, ctime.0, ctime.1);
-        bindings::inode_set_iversion_queried(inode, core.changecount);
+        // A time that is set anew counts as one that nobody has asked for.
+        if differs(bindings::inode_get_atime(inode), atime) {
+            bindings::inode_set_atime(inode, atime.0, atime.1);
+        }
+        if differs(bindings::inode_get_mtime(inode), mtime) {
+            bindings::inode_set_mtime(inode, mtime.0, mtime.1);
+        }
+        if differs(bindings::inode_get_ctime(inode), ctime) {
+            bindings::inode_set_ctime(inode, ctime.0, ctime.1);
+        }
         bindings::inode_set_flags(inode, set, all);
         if core.file_type() != Some(FileType::Regular) {
             bindings::i_size_write(inode, core.size as i64);

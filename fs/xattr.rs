@@ -7,19 +7,28 @@ use crate::{
     libxfs::{
         attr::{
             self,
+            change::Mode,
             Cursor,
             Listing, //
         },
         error,
         format::attr::Namespace as DiskNamespace,
-        inode::WhichFork, //
+        inode::WhichFork,
+        ops::{
+            self,
+            SetAttr, //
+        },
     },
     rust::{
         bindings,
-        kernel::xattr::{
-            ExtendedAttributes,
-            Namespace, //
-        }, //
+        kernel::{
+            acl,
+            xattr::{
+                Action,
+                ExtendedAttributes,
+                Namespace, //
+            },
+        },
     },
 };
 use kernel::prelude::*;
@@ -35,6 +44,17 @@ impl From<Namespace> for DiskNamespace {
             Namespace::User => DiskNamespace::User,
             Namespace::Trusted => DiskNamespace::Root,
             Namespace::Security => DiskNamespace::Secure,
+        }
+    }
+}
+
+impl From<Action> for Mode {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Set => Mode::Set,
+            Action::Create => Mode::Create,
+            Action::Replace => Mode::Replace,
+            Action::Remove => Mode::Remove,
         }
     }
 }
@@ -125,5 +145,31 @@ impl ExtendedAttributes for Inode {
         } else {
             Err(ERANGE)
         }
+    }
+
+    fn change_xattr(
+        &self,
+        namespace: Namespace,
+        name: &[u8],
+        value: &[u8],
+        action: Action,
+    ) -> Result {
+        let mount = self.mount();
+        mount.check_changeable()?;
+        let change = SetAttr {
+            namespace: namespace.into(),
+            name,
+            value,
+            mode: action.into(),
+        };
+        ops::set_attr(&mount.files(), self.number(), &change)
+            .map_err(|error| mount.errno(error))?;
+        // Who changes a list in this way passes the VFS by, which has it in its cache.
+        match (namespace, name) {
+            (Namespace::Trusted, ACL_ACCESS) => acl::forget(self, acl::Kind::Access),
+            (Namespace::Trusted, ACL_DEFAULT) => acl::forget(self, acl::Kind::Default),
+            _ => {}
+        }
+        Ok(())
     }
 }

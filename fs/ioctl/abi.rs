@@ -726,6 +726,10 @@ pub(crate) mod attr_flag {
     pub(crate) const ROOT: u32 = 0x2;
     /// The security namespace.
     pub(crate) const SECURE: u32 = 0x8;
+    /// Set it only if there is none of that name.
+    pub(crate) const CREATE: u32 = 0x10;
+    /// Set it only if there is one of that name.
+    pub(crate) const REPLACE: u32 = 0x20;
 }
 
 /// Operations of [`AttrMultiOp::opcode`].

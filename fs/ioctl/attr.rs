@@ -24,14 +24,24 @@ use crate::{
             Cursor,
             Listing, //
         },
-        format::attr::{
-            leaf::Value,
-            AttrFlags,
-            Namespace, //
+        format::{
+            attr::{
+                leaf::Value,
+                AttrFlags,
+                Namespace, //
+            },
+            inode::flags::Flags, //
         },
         inode::WhichFork, //
     },
-    rust::kernel::user::UserAddress,
+    rust::kernel::{
+        user::UserAddress,
+        xattr::{
+            Action,
+            ExtendedAttributes,
+            Namespace as XattrNamespace, //
+        },
+    },
 };
 use core::mem::offset_of;
 use kernel::{
@@ -223,18 +233,47 @@ fn get(node: &Inode, name: &[u8], op: &mut abi::AttrMultiOp) -> Result {
     Ok(())
 }
 
+/// Sets an attribute to a value of user space, or removes it where there is none.
+fn set(node: &Inode, name: &[u8], op: &abi::AttrMultiOp) -> Result {
+    if node.read().core.flags.has(Flags::IMMUTABLE | Flags::APPEND) {
+        return Err(EPERM);
+    }
+    let from = UserAddress(op.value);
+    let value = if from.is_null() {
+        KVVec::new()
+    } else if op.length > VALUE_MAX {
+        return Err(EINVAL);
+    } else {
+        from.read_bytes(op.length as usize)?
+    };
+    let action = if from.is_null() {
+        Action::Remove
+    } else if op.flags & attr_flag::CREATE != 0 {
+        Action::Create
+    } else if op.flags & attr_flag::REPLACE != 0 {
+        Action::Replace
+    } else {
+        Action::Set
+    };
+    let space = match namespace(op.flags)? {
+        Namespace::Root => XattrNamespace::Trusted,
+        Namespace::Secure => XattrNamespace::Security,
+        _ => XattrNamespace::User,
+    };
+    node.change_xattr(space, name, &value, action)
+}
+
 fn operate(file: &Caller<'_>, node: &Inode, op: &mut abi::AttrMultiOp) -> Result {
     namespace(op.flags)?;
     let mut name = [0; NAME_ROOM];
     let name = UserAddress(op.name).read_string(&mut name)?;
     match op.opcode {
         attr_op::GET => get(node, name, op),
-        attr_op::SET | attr_op::REMOVE => {
-            if op.opcode == attr_op::REMOVE {
-                op.length = 0;
-            }
-            file.check_writable()?;
-            Err(EOPNOTSUPP)
+        attr_op::SET => file.writing(|| set(node, name, op)),
+        attr_op::REMOVE => {
+            op.length = 0;
+            op.value = 0;
+            file.writing(|| set(node, name, op))
         }
         _ => Err(EINVAL),
     }

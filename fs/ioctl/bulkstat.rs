@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     fs::{
+        fileattr,
         icache::Want,
         inode::Inode,
-        iops,
         mount::Mount, //
     },
     libxfs::{
@@ -313,7 +313,7 @@ fn stat_of(mount: &Mount, node: &Inode, nrext64: bool) -> abi::Bulkstat {
         ino: node.number().0,
         size: core.size,
         blocks,
-        xflags: iops::xflags(mount, &inode).into(),
+        xflags: fileattr::xflags(mount, &inode).into(),
         atime: core.atime.sec,
         mtime: core.mtime.sec,
         ctime: core.ctime.sec,

@@ -86,7 +86,7 @@ fn native_call(file: &Caller<'_>, command: u32, argument: UserAddress) -> Result
         abi::GET_LABEL => geometry::label(mount, argument),
         abi::DIO_INFO => geometry::dio_info(file, argument),
         abi::GET_VERSION => argument.write(&node.generation()).map(|()| 0),
-        abi::GET_XATTR_ATTR => super::iops::fsxattr_of_attribute_fork(node, argument),
+        abi::GET_XATTR_ATTR => super::fileattr::fsxattr_of_attribute_fork(node, argument),
 
         abi::GET_BMAP | abi::GET_BMAP_ATTR | abi::GET_BMAPX => {
             bmap::get_bmap(node, command, argument)

@@ -47,7 +47,28 @@ pub enum Tag {
     Other,
 }
 
+/// The number in entries that speak of nobody in particular. Source: `ACL_UNDEFINED_ID`.
+const NOBODY: u32 = u32::MAX;
+
 impl Entry {
+    /// An entry.
+    pub fn new(tag: Tag, permissions: u16) -> Self {
+        let (tag, id) = match tag {
+            Tag::UserObject => (0x01, NOBODY),
+            Tag::User(id) => (0x02, id),
+            Tag::GroupObject => (0x04, NOBODY),
+            Tag::Group(id) => (0x08, id),
+            Tag::Mask => (0x10, NOBODY),
+            Tag::Other => (0x20, NOBODY),
+        };
+        Self {
+            tag: U32::new(tag),
+            id: U32::new(id),
+            permissions: U16::new(permissions),
+            pad: U16::new(0),
+        }
+    }
+
     /// Whom it speaks of; `None` for a tag that is not known.
     pub fn tag(&self) -> Option<Tag> {
         let id = self.id.get();
@@ -67,6 +88,11 @@ impl Entry {
     pub fn permissions(&self) -> u16 {
         self.permissions.get()
     }
+}
+
+/// What comes before the `count` entries of a list.
+pub fn header(count: u32) -> [u8; HEADER_SIZE] {
+    count.to_be_bytes()
 }
 
 /// The entries of a list.

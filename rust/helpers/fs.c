@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/blkdev.h>
 #include <linux/fs.h>
 #include <linux/iversion.h>
 #include <linux/pagemap.h>
@@ -13,6 +14,26 @@ void xfs_helper_i_uid_write(struct inode *inode, uid_t uid)
 void xfs_helper_i_gid_write(struct inode *inode, gid_t gid)
 {
 	i_gid_write(inode, gid);
+}
+
+uid_t xfs_helper_i_uid_read(const struct inode *inode)
+{
+	return i_uid_read(inode);
+}
+
+gid_t xfs_helper_i_gid_read(const struct inode *inode)
+{
+	return i_gid_read(inode);
+}
+
+/* Whom a new inode of @dir belongs to, where nothing is inherited. */
+void xfs_helper_owner_of_new(struct mnt_idmap *idmap, struct inode *dir,
+			     uid_t *uid, gid_t *gid)
+{
+	struct user_namespace *ns = i_user_ns(dir);
+
+	*uid = from_kuid(ns, mapped_fsuid(idmap, ns));
+	*gid = from_kgid(ns, mapped_fsgid(idmap, ns));
 }
 
 void xfs_helper_i_size_write(struct inode *inode, loff_t size)
@@ -33,6 +54,54 @@ void xfs_helper_inode_set_mtime(struct inode *inode, time64_t sec, long nsec)
 void xfs_helper_inode_set_ctime(struct inode *inode, time64_t sec, long nsec)
 {
 	inode_set_ctime(inode, sec, nsec);
+}
+
+struct timespec64 xfs_helper_inode_get_atime(const struct inode *inode)
+{
+	return inode_get_atime(inode);
+}
+
+struct timespec64 xfs_helper_inode_get_mtime(const struct inode *inode)
+{
+	return inode_get_mtime(inode);
+}
+
+struct timespec64 xfs_helper_inode_get_ctime(const struct inode *inode)
+{
+	return inode_get_ctime(inode);
+}
+
+/*
+ * The present, as inodes get it whose times nobody has asked for: that of the
+ * device's inode, whose type does not have finer ones.
+ */
+struct timespec64 xfs_helper_coarse_time(struct super_block *sb)
+{
+	return current_time(sb->s_bdev->bd_mapping->host);
+}
+
+u64 xfs_helper_inode_count_change(struct inode *inode, bool force)
+{
+	inode_maybe_inc_iversion(inode, force);
+	return inode_peek_iversion(inode);
+}
+
+/* The inode was read just now. */
+void xfs_helper_inode_stamp_access(struct inode *inode)
+{
+	inode_set_atime_to_ts(inode, current_time(inode));
+}
+
+/* The inode was changed just now. */
+void xfs_helper_inode_stamp_change(struct inode *inode)
+{
+	inode_set_ctime_current(inode);
+}
+
+/* Its content was changed just now. */
+void xfs_helper_inode_stamp_content(struct inode *inode)
+{
+	inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
 }
 
 void xfs_helper_inode_set_iversion_queried(struct inode *inode, u64 version)

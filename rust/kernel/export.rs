@@ -3,6 +3,7 @@
 //! Handles of files, for NFS and for user space.
 
 use super::node::{
+    errno,
     into_vfs,
     Node, //
 };
@@ -54,6 +55,9 @@ pub(crate) trait Exported: Node {
 
     /// Finds the parent of a directory.
     fn parent(&self) -> Result<ARef<Self>>;
+
+    /// Returns when all changes so far are on stable storage: the server has promised them.
+    fn make_stable(&self) -> Result;
 }
 
 /// The most words that a handle may have.
@@ -71,6 +75,7 @@ impl<T: Exported> Operations<T> {
             fh_to_dentry: Some(Self::fh_to_dentry),
             fh_to_parent: Some(Self::fh_to_parent),
             get_parent: Some(Self::get_parent),
+            commit_metadata: Some(Self::commit_metadata),
             ..zero
         }
     };
@@ -178,5 +183,13 @@ impl<T: Exported> Operations<T> {
             Ok(node) => unsafe { bindings::d_obtain_alias(into_vfs(node)) },
             Err(error) => error.to_ptr(),
         }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the NFS server: `inode` is a `T`.
+    unsafe extern "C" fn commit_metadata(inode: *mut bindings::inode) -> c_int {
+        // SAFETY: By the caller.
+        errno(unsafe { T::from_vfs(inode) }.make_stable())
     }
 }

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::rust::bindings;
 use core::marker::PhantomData;
-use kernel::prelude::*;
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
 
 /// A node's data.
 pub(crate) trait Regular: Node {
@@ -27,6 +30,10 @@ pub(crate) trait Regular: Node {
 
     /// Whether the file may be used at all: `EIO` after a shutdown.
     fn usable(&self) -> Result;
+
+    /// Returns when all changes so far are on stable storage; with `data_only`, those without which
+    /// data could not be read.
+    fn sync(&self, data_only: bool) -> Result;
 
     /// Serves a read.
     fn read(&self, call: ReadCall<'_, Self>) -> Result<usize>;
@@ -137,6 +144,39 @@ pub(super) unsafe extern "C" fn read_iter<T: Regular>(
             _life: PhantomData,
         })
     }))
+}
+
+/// `file_operations.write_iter`: there is no writing yet.
+///
+/// # Safety
+///
+/// None; it touches nothing.
+pub(super) unsafe extern "C" fn write_iter(
+    _iocb: *mut bindings::kiocb,
+    _from: *mut bindings::iov_iter,
+) -> isize {
+    EOPNOTSUPP.to_errno() as isize
+}
+
+/// `file_operations.fsync`, of directories too.
+///
+/// # Safety
+///
+/// Called by the VFS: `file` is a `T`.
+pub(super) unsafe extern "C" fn fsync<T: Regular>(
+    file: *mut bindings::file,
+    start: i64,
+    end: i64,
+    data_only: c_int,
+) -> c_int {
+    // SAFETY: By the caller.
+    let (written, node) = unsafe {
+        (
+            bindings::file_write_and_wait_range(file, start, end),
+            T::from_vfs((*file).f_inode),
+        )
+    };
+    errno(to_result(written).and_then(|()| node.sync(data_only != 0)))
 }
 
 /// `file_operations.splice_read`.
@@ -304,5 +344,5 @@ pub(super) unsafe extern "C" fn swap_activate(
     _file: *mut bindings::file,
     _span: *mut bindings::sector_t,
 ) -> c_int {
-    errno(Err(EROFS))
+    errno(Err(EOPNOTSUPP))
 }

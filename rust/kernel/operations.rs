@@ -4,16 +4,17 @@
 
 use super::{
     acl,
-    acl::AccessControl,
     dir,
-    dir::Directory,
     file,
     file::Regular,
     ioctl,
     ioctl::Controlled,
     iomap,
+    names,
+    names::Names,
+    setattr,
+    setattr::ChangeAttributes,
     stat,
-    stat::Attributes,
     symlink,
     symlink::Link,
     xattr,
@@ -24,12 +25,12 @@ use core::marker::PhantomData;
 
 /// All that a node type does.
 pub(crate) trait Complete:
-    AccessControl + Attributes + Controlled + Directory + ExtendedAttributes + Link + Regular
+    ChangeAttributes + Controlled + ExtendedAttributes + Link + Names + Regular
 {
 }
 
 impl<T> Complete for T where
-    T: AccessControl + Attributes + Controlled + Directory + ExtendedAttributes + Link + Regular
+    T: ChangeAttributes + Controlled + ExtendedAttributes + Link + Names + Regular
 {
 }
 
@@ -39,20 +40,39 @@ struct Tables<T>(PhantomData<T>);
 impl<T: Complete> Tables<T> {
     const FILE_INODE: bindings::inode_operations = bindings::inode_operations {
         get_inode_acl: Some(acl::get_inode_acl::<T>),
+        set_acl: Some(acl::set_acl::<T>),
         getattr: Some(stat::getattr::<T>),
+        setattr: Some(setattr::setattr::<T>),
+        update_time: Some(setattr::update_time::<T>),
+        sync_lazytime: Some(setattr::sync_lazytime::<T>),
         listxattr: Some(xattr::list::<T>),
         fiemap: Some(file::fiemap::<T>),
         fileattr_get: Some(stat::fileattr_get::<T>),
+        fileattr_set: Some(setattr::fileattr_set::<T>),
         // SAFETY: Null pointers.
         ..unsafe { core::mem::zeroed() }
     };
 
     const DIRECTORY_INODE: bindings::inode_operations = bindings::inode_operations {
         lookup: Some(dir::lookup::<T>),
+        create: Some(names::create::<T>),
+        mkdir: Some(names::mkdir::<T>),
+        mknod: Some(names::mknod::<T>),
+        symlink: Some(names::symlink::<T>),
+        tmpfile: Some(names::tmpfile::<T>),
+        link: Some(names::link::<T>),
+        unlink: Some(names::remove::<T>),
+        rmdir: Some(names::remove::<T>),
+        rename: Some(names::rename::<T>),
         get_inode_acl: Some(acl::get_inode_acl::<T>),
+        set_acl: Some(acl::set_acl::<T>),
         getattr: Some(stat::getattr::<T>),
+        setattr: Some(setattr::setattr::<T>),
+        update_time: Some(setattr::update_time::<T>),
+        sync_lazytime: Some(setattr::sync_lazytime::<T>),
         listxattr: Some(xattr::list::<T>),
         fileattr_get: Some(stat::fileattr_get::<T>),
+        fileattr_set: Some(setattr::fileattr_set::<T>),
         // SAFETY: Null pointers.
         ..unsafe { core::mem::zeroed() }
     };
@@ -60,8 +80,12 @@ impl<T: Complete> Tables<T> {
     const SYMLINK_INODE: bindings::inode_operations = bindings::inode_operations {
         get_link: Some(symlink::get_link::<T>),
         getattr: Some(stat::getattr::<T>),
+        setattr: Some(setattr::setattr::<T>),
+        update_time: Some(setattr::update_time::<T>),
+        sync_lazytime: Some(setattr::sync_lazytime::<T>),
         listxattr: Some(xattr::list::<T>),
         fileattr_get: Some(stat::fileattr_get::<T>),
+        fileattr_set: Some(setattr::fileattr_set::<T>),
         // SAFETY: Null pointers.
         ..unsafe { core::mem::zeroed() }
     };
@@ -69,13 +93,14 @@ impl<T: Complete> Tables<T> {
     const FILE: bindings::file_operations = bindings::file_operations {
         llseek: Some(file::llseek::<T>),
         read_iter: Some(file::read_iter::<T>),
+        write_iter: Some(file::write_iter),
         splice_read: Some(file::splice_read::<T>),
         iopoll: Some(bindings::iocb_bio_iopoll),
         unlocked_ioctl: Some(ioctl::unlocked_ioctl::<T>),
         compat_ioctl: Some(ioctl::compat_ioctl::<T>),
         mmap_prepare: Some(bindings::generic_file_readonly_mmap_prepare),
         open: Some(file::open::<T>),
-        fsync: Some(bindings::noop_fsync),
+        fsync: Some(file::fsync::<T>),
         #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
         get_unmapped_area: Some(bindings::thp_get_unmapped_area),
         fadvise: Some(file::fadvise::<T>),
@@ -92,7 +117,7 @@ impl<T: Complete> Tables<T> {
         llseek: Some(bindings::generic_file_llseek),
         unlocked_ioctl: Some(ioctl::unlocked_ioctl::<T>),
         compat_ioctl: Some(ioctl::compat_ioctl::<T>),
-        fsync: Some(bindings::noop_fsync),
+        fsync: Some(file::fsync::<T>),
         setlease: Some(file::setlease),
         // SAFETY: Null pointers.
         ..unsafe { core::mem::zeroed() }

@@ -61,15 +61,19 @@ impl<'a, T: Node> OpenFile<'a, T> {
         }
     }
 
-    /// Asks for the right to write through the mount, and gives it back: `EROFS` where there is
-    /// none.
-    pub(crate) fn check_writable(&self) -> Result {
+    /// Runs `change` with the right to write through the mount: `EROFS` where there is none.
+    pub(crate) fn writing<R>(&self, change: impl FnOnce() -> Result<R>) -> Result<R> {
         // SAFETY: By the invariant.
-        unsafe {
-            to_result(bindings::mnt_want_write_file(self.file))?;
-            bindings::mnt_drop_write_file(self.file);
-        }
-        Ok(())
+        to_result(unsafe { bindings::mnt_want_write_file(self.file) })?;
+        let result = change();
+        // SAFETY: As above; the right was just given.
+        unsafe { bindings::mnt_drop_write_file(self.file) };
+        result
+    }
+
+    /// Whether there is a right to write through the mount: `EROFS` where there is none.
+    pub(crate) fn check_writable(&self) -> Result {
+        self.writing(|| Ok(()))
     }
 
     /// The attributes of `statx`.

@@ -94,12 +94,12 @@ impl Stat<'_> {
     }
 }
 
-/// Flags, hints and project being filled in.
+/// Flags, hints and project: being filled in, or to be set.
 pub(crate) struct FileAttributes<'a>(&'a mut bindings::file_kattr);
 
 impl<'a> FileAttributes<'a> {
     /// Over a structure of the VFS.
-    fn new(attributes: &'a mut bindings::file_kattr) -> Self {
+    pub(super) fn new(attributes: &'a mut bindings::file_kattr) -> Self {
         Self(attributes)
     }
 
@@ -122,6 +122,31 @@ impl<'a> FileAttributes<'a> {
     /// Sets the count of extents.
     pub(crate) fn set_extents(&mut self, count: u32) {
         self.0.fsx_nextents = count;
+    }
+
+    /// `FS_XFLAG_*`.
+    pub(crate) fn xflags(&self) -> u32 {
+        self.0.fsx_xflags
+    }
+
+    /// `FS_*_FL`, as `chattr` sets them, where it is these that are to be set, and nothing else.
+    pub(crate) fn old_flags(&self) -> Option<u32> {
+        (!self.0.fsx_valid()).then_some(self.0.flags)
+    }
+
+    /// The extent size hint in bytes.
+    pub(crate) fn extent_size(&self) -> u32 {
+        self.0.fsx_extsize
+    }
+
+    /// The extent size hint of copy on write in bytes.
+    pub(crate) fn cow_extent_size(&self) -> u32 {
+        self.0.fsx_cowextsize
+    }
+
+    /// The project number.
+    pub(crate) fn project(&self) -> u32 {
+        self.0.fsx_projid
     }
 
     /// Sets the project number.

@@ -2,7 +2,10 @@
 
 //! Extended attributes.
 
-use super::node::Node;
+use super::node::{
+    errno,
+    Node, //
+};
 use crate::rust::bindings;
 use core::{
     marker::PhantomData,
@@ -42,6 +45,19 @@ impl Namespace {
     }
 }
 
+/// What is done to an attribute.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Set it, whether there is one of that name or not.
+    Set,
+    /// Set it, if there is none of that name.
+    Create,
+    /// Set it, if there is one of that name.
+    Replace,
+    /// Remove it.
+    Remove,
+}
+
 /// A node's extended attributes.
 pub(crate) trait ExtendedAttributes: Node {
     /// Copies the value of `name`, without prefix, to `value`, and returns its length. Without
@@ -56,6 +72,17 @@ pub(crate) trait ExtendedAttributes: Node {
     /// Lists full names, each ended by a zero, to `names`, and returns the length of all. Without
     /// `names` only the length is wanted. `ERANGE` where they are longer than the room.
     fn list_xattrs(&self, names: Option<&mut [u8]>) -> Result<usize>;
+
+    /// Changes the attribute `name`, without prefix; `value` is empty where it is removed. Called
+    /// with `i_rwsem` held exclusively, or on a node that is new. `EEXIST`, `ENODATA` where it is
+    /// there, or is not, against the action.
+    fn change_xattr(
+        &self,
+        namespace: Namespace,
+        name: &[u8],
+        value: &[u8],
+        action: Action,
+    ) -> Result;
 }
 
 /// `xattr_handler.get`.
@@ -82,6 +109,48 @@ unsafe extern "C" fn get<T: ExtendedAttributes>(
         )
     };
     length(node.get_xattr(namespace, name.to_bytes(), value)) as c_int
+}
+
+/// `xattr_handler.set`.
+///
+/// # Safety
+///
+/// Called by the VFS: `inode` is a `T`, locked, `name` is a string, and `value` is null, or `size`
+/// bytes.
+unsafe extern "C" fn set<T: ExtendedAttributes>(
+    handler: *const bindings::xattr_handler,
+    _idmap: *mut kernel::bindings::mnt_idmap,
+    _dentry: *mut bindings::dentry,
+    inode: *mut bindings::inode,
+    name: *const c_char,
+    value: *const c_void,
+    size: usize,
+    flags: c_int,
+) -> c_int {
+    // SAFETY: By the caller; the handler is one of ours.
+    let (node, namespace, name) = unsafe {
+        (
+            T::from_vfs(inode),
+            Namespace::from_flags((*handler).flags),
+            CStr::from_char_ptr(name),
+        )
+    };
+    let action = if value.is_null() {
+        Action::Remove
+    } else if flags as u32 & bindings::XATTR_CREATE != 0 {
+        Action::Create
+    } else if flags as u32 & bindings::XATTR_REPLACE != 0 {
+        Action::Replace
+    } else {
+        Action::Set
+    };
+    let value: &[u8] = if value.is_null() || size == 0 {
+        &[]
+    } else {
+        // SAFETY: By the caller.
+        unsafe { slice::from_raw_parts(value.cast(), size) }
+    };
+    errno(node.change_xattr(namespace, name.to_bytes(), value, action))
 }
 
 /// `inode_operations.listxattr`.
@@ -147,6 +216,7 @@ impl<T: ExtendedAttributes> Handlers<T> {
             prefix: namespace.prefix().to_bytes_with_nul().as_ptr(),
             flags: namespace as c_int,
             get: Some(get::<T>),
+            set: Some(set::<T>),
             ..zero
         }
     }

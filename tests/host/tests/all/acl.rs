@@ -2,7 +2,8 @@
 
 //! Access control lists.
 
-use xfs_host::libxfs::format::acl::{entries, Tag};
+use xfs_host::libxfs::format::acl::{entries, header, Entry, Tag};
+use zerocopy::IntoBytes;
 
 #[test]
 fn entries_come_back_as_they_were_written() {
@@ -14,6 +15,33 @@ fn entries_come_back_as_they_were_written() {
     assert_eq!(list[0].permissions(), 7);
     assert_eq!(list[1].tag(), Some(Tag::Group(1000)));
     assert_eq!(list[1].permissions(), 4);
+}
+
+#[test]
+fn entries_are_written_as_the_kernels_driver_writes_them() {
+    let tags = [
+        (Tag::UserObject, 7),
+        (Tag::User(1), 6),
+        (Tag::GroupObject, 5),
+        (Tag::Group(1000), 4),
+        (Tag::Mask, 2),
+        (Tag::Other, 0),
+    ];
+    let mut value = header(6).to_vec();
+    for (tag, permissions) in tags {
+        value.extend(Entry::new(tag, permissions).as_bytes());
+    }
+    assert_eq!(
+        value[..16],
+        [0, 0, 0, 6, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0, 7, 0, 0]
+    );
+    assert_eq!(value[16..28], [0, 0, 0, 2, 0, 0, 0, 1, 0, 6, 0, 0]);
+    let list = entries(&value).unwrap();
+    assert_eq!(list.len(), tags.len());
+    for (entry, (tag, permissions)) in list.iter().zip(tags) {
+        assert_eq!(entry.tag(), Some(tag));
+        assert_eq!(entry.permissions(), permissions);
+    }
 }
 
 #[test]
