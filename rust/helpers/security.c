@@ -13,7 +13,7 @@ bool xfs_helper_super_has_security(struct super_block *sb)
 #endif
 }
 
-int xfs_helper_security_inode_init_security(struct inode *inode,
+int xfs_helper_label_new_inode(struct inode *inode,
 		struct inode *dir, const struct qstr *qstr,
 		int (*initxattrs)(struct inode *inode,
 				  const struct xattr *xattrs, void *data),

@@ -34,7 +34,7 @@ pub(crate) fn label_new<T: Node, F: FnMut(&[u8], &[u8]) -> Result>(
     // SAFETY: Both inodes are alive, and so is the name. `set` outlives the call, whose callback
     // gets it as it is.
     to_result(unsafe {
-        bindings::security_inode_init_security(
+        bindings::label_new_inode(
             node.as_vfs(),
             dir.as_vfs(),
             name.as_ptr(),

@@ -102,9 +102,11 @@ impl<T: Node> Change<'_, T> {
 
     /// The size that it asks for, if it does.
     pub(crate) fn size(&self) -> Option<u64> {
+        if !self.has(bindings::ATTR_SIZE) {
+            return None;
+        }
         // SAFETY: By the invariant. The VFS has refused what is negative.
-        self.has(bindings::ATTR_SIZE)
-            .then(|| unsafe { (*self.attr).ia_size as u64 })
+        Some(unsafe { (*self.attr).ia_size as u64 })
     }
 
     /// Whether it changes times of a change.
