@@ -63,7 +63,8 @@ const LOGGED_OVERHEAD: u32 = 128;
 
 /// What is left of a transaction that was committed.
 pub struct Committed<I> {
-    /// Its number; none when nothing was changed.
+    /// Its number or, of a chain, that of the last one that changed anything; none when nothing was
+    /// changed.
     pub sequence: Option<CommitSequence>,
     /// The inodes that it held, still locked.
     pub inodes: KVec<HeldInode<I>>,
@@ -80,6 +81,8 @@ pub struct Trans<'a, J: Journal> {
     items: KVec<Item>,
     /// The realtime groups in which the present transaction of a chain freed anything.
     rt_freed: KVec<RtGroup>,
+    /// The number of the last transaction of the chain that changed anything.
+    last: Option<CommitSequence>,
     /// Whether it waits until it is on stable storage.
     durable: bool,
     /// Whether what it claimed was given back.
@@ -112,6 +115,7 @@ impl<'a, J: Journal> Trans<'a, J> {
             inodes: Inodes::new(),
             items: KVec::new(),
             rt_freed: KVec::new(),
+            last: None,
             durable: false,
             settled: false,
         })
@@ -655,8 +659,7 @@ impl<'a, J: Journal> Trans<'a, J> {
         self.journal.regrant(&mut self.ticket)
     }
 
-    fn commit_changes(&mut self) -> Result<Option<CommitSequence>> {
-        let mut sequence = None;
+    fn commit_changes(&mut self) -> Result {
         if self.is_dirty() {
             let committed = self.journal.commit(
                 &mut self.ticket,
@@ -670,13 +673,13 @@ impl<'a, J: Journal> Trans<'a, J> {
                 self.journal.shut_down(Shutdown::Commit);
             })?;
             self.freed_with(committed)?;
-            sequence = Some(committed);
+            self.last = Some(committed);
         }
         self.journal.settle(&self.space.roll());
         self.blocks.settle();
         self.inodes.settle();
         self.items.clear();
-        Ok(sequence)
+        Ok(())
     }
 
     /// Tells the groups that it holds under which number it was committed: what it freed there is busy
@@ -708,8 +711,8 @@ impl<'a, J: Journal> Trans<'a, J> {
         Ok(())
     }
 
-    /// Commits it; its blocks and inodes are unlocked. Returns its number, or none when nothing was
-    /// changed.
+    /// Commits it; its blocks and inodes are unlocked. Returns its number or, of a chain, that of the last
+    /// transaction that changed anything; none when nothing was changed.
     ///
     /// # Errors
     ///
@@ -725,10 +728,10 @@ impl<'a, J: Journal> Trans<'a, J> {
     ///
     /// As [`commit`](Self::commit).
     pub fn commit_keeping(mut self) -> Result<Committed<J::Inode>> {
-        let sequence = self.commit_changes()?;
+        self.commit_changes()?;
         self.settle();
         let inodes = self.inodes.take();
-        let (journal, durable) = (self.journal, self.durable);
+        let (journal, durable, sequence) = (self.journal, self.durable, self.last);
         drop(self);
         if let Some(sequence) = sequence.filter(|_| durable) {
             journal.force(sequence)?;

@@ -15,12 +15,13 @@ use xfs_host::{
         },
         inode::{DeviceNumber, Inode, Trust, WhichFork},
         journal::{Claim, Journal},
-        ops::{self, Before, FileRange, NewFile, MAX_SIZE},
+        ops::{self, Before, FileRange, Files, NewFile, MAX_SIZE},
         space::Groups,
         store::Store,
         trans::{CounterDeltas, InodeFields, LogReservations, Trans},
     },
     log_journal::LogJournal,
+    workload,
 };
 
 fn create(journal: &LogJournal<'_>, name: &[u8]) -> InodeNumber {
@@ -343,5 +344,25 @@ fn what_is_staged_ends_with_its_file() {
         at(journal, |files| ops::remove(files, root, name, other)).unwrap();
         at(journal, |files| ops::inactivate(files, other, None)).unwrap();
         assert_eq!(content(journal, one), bytes);
+    });
+}
+
+#[test]
+fn what_is_durable_is_on_the_disk_when_it_returns() {
+    World::new("empty").run(6, |journal| {
+        let block = u64::from(journal.geometry().block_size);
+        let number = create(journal, b"a file of the test");
+        change(journal, number, |file| {
+            file.write(0, &vec![1; 5 * block as usize])
+        })
+        .unwrap();
+        let reservations = LogReservations::new(journal.geometry()).unwrap();
+        let files = Files {
+            durable: true,
+            ..workload::files(journal, &reservations, 1_600_000_001)
+        };
+        // Its last transaction changes nothing any more.
+        let done = ops::truncate(&files, number, 0).unwrap().sequence;
+        assert!(done.is_some_and(|done| journal.is_stable(done)));
     });
 }
