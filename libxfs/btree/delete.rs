@@ -8,7 +8,7 @@ use super::{
 };
 use crate::libxfs::{
     error::{Error, Result},
-    format::btree::{capacity, Side, Tree, TreeKind, ROOT_HEADER_SIZE},
+    format::btree::{root_capacity, Side, Tree, TreeKind, ROOT_HEADER_SIZE},
 };
 
 impl<B: Copy, T: Tree> Path<B, T> {
@@ -220,7 +220,7 @@ impl<B: Copy, T: Tree> Path<B, T> {
         if node.left().is_some() || node.right().is_some() {
             return Err(self.fault_in(blocks, Some(pointer), "rightsib"));
         }
-        if count > capacity::<T>(space, below == 0) {
+        if count > root_capacity::<T>(space, below == 0) {
             blocks.release(block);
             return Ok(false);
         }

@@ -106,6 +106,9 @@ pub trait Tree: Copy + fmt::Debug + 'static {
     const MAGIC: u32;
     /// Whether records may overlap, so that a node holds a low and a high key for each child.
     const OVERLAPPING: bool = false;
+    /// Keys that a root in an inode has room for beside each pointer. That room is where pointers begin,
+    /// whether or not a node has as many keys.
+    const ROOT_KEYS: usize = keys_of_child(Self::OVERLAPPING);
 
     /// Its pointers.
     type Pointer: Pointer;
@@ -183,14 +186,30 @@ pub const fn capacity<T: Tree>(space: usize, leaf: bool) -> usize {
     }
 }
 
+/// As [`capacity`], of a root in an inode.
+pub const fn root_capacity<T: Tree>(space: usize, leaf: bool) -> usize {
+    if leaf {
+        return capacity::<T>(space, leaf);
+    }
+    let keys = core::mem::size_of::<T::DiskKey>().saturating_mul(T::ROOT_KEYS);
+    match space.checked_div(keys.saturating_add(T::Pointer::SIZE)) {
+        Some(n) => n,
+        None => 0,
+    }
+}
+
+/// Keys that a node has for each child.
+const fn keys_of_child(overlapping: bool) -> usize {
+    if overlapping {
+        2
+    } else {
+        1
+    }
+}
+
 /// Bytes of the keys of one child.
 pub(crate) const fn key_stride<T: Tree>() -> usize {
-    let key = core::mem::size_of::<T::DiskKey>();
-    if T::OVERLAPPING {
-        key.saturating_mul(2)
-    } else {
-        key
-    }
+    core::mem::size_of::<T::DiskKey>().saturating_mul(keys_of_child(T::OVERLAPPING))
 }
 
 /// Records, or keys with their pointers, that fit into a block.

@@ -2,7 +2,7 @@
 
 //! A block of a tree, or a root in an inode, as arrays of records, keys and pointers.
 
-use super::{capacity, key_stride, Pointer, Tree};
+use super::{capacity, key_stride, root_capacity, Pointer, Tree};
 use crate::libxfs::format::geometry::Geometry;
 use core::{marker::PhantomData, mem::size_of};
 use zerocopy::{byteorder::big_endian::U16, FromBytes, Immutable, KnownLayout, Unaligned};
@@ -67,7 +67,7 @@ impl<'a, T: Tree> Node<'a, T> {
             right: None,
             owner: 0,
             body,
-            room: capacity::<T>(body.len(), level == 0),
+            room: root_capacity::<T>(body.len(), level == 0),
             tree: PhantomData,
         }
         .fits()

@@ -257,6 +257,10 @@ impl Tree for RtRefcount {
         RtGroupBlock, FsBlock, RtGroup, rt_group_extent_is_valid,
     }
 
+    // As if there were a low and a high key, which there are not. Source: xfs_rtrefcountbt_droot_maxrecs
+    // in fs/xfs/libxfs/xfs_rtrefcount_btree.c of Linux 7.3.
+    const ROOT_KEYS: usize = 2;
+
     fn scope_of_block(_ag: AgNumber) -> Option<RtGroup> {
         None
     }

@@ -2,7 +2,8 @@
 
 //! Roots of trees in inodes. In the log they look like a block, with a full header and their
 //! pointers behind the room for as many keys as the region would hold; in the inode the header is
-//! four bytes, and the pointers lie behind the keys that the fork would hold.
+//! four bytes, and the pointers lie behind the keys that the fork would hold. Of reference counts a
+//! fork would hold fewer than fit ([`Tree::ROOT_KEYS`]), a region all that fit.
 
 use crate::libxfs::format::{
     btree::{self, LongHeader, Tree},
@@ -38,6 +39,36 @@ struct Sizes {
     record: Option<usize>,
     /// All keys of a child.
     keys: usize,
+    /// What a child takes in an inode, its pointer included.
+    child: usize,
+}
+
+/// What lies behind a root's header.
+enum Body<B> {
+    /// In an inode: all of the fork.
+    Fork(B),
+    /// In the log.
+    Log(B),
+}
+
+impl<B: AsRef<[u8]>> Body<B> {
+    /// Where pointers begin: behind the keys of as many children as there is room for.
+    fn pointers(&self, sizes: &Sizes) -> Option<usize> {
+        let children = match self {
+            Self::Fork(bytes) => bytes.as_ref().len().checked_div(sizes.child)?,
+            Self::Log(bytes) => {
+                let child = sizes.keys.checked_add(POINTER)?;
+                bytes.as_ref().len().checked_div(child)?
+            }
+        };
+        children.checked_mul(sizes.keys)
+    }
+
+    fn bytes(self) -> B {
+        match self {
+            Self::Fork(bytes) | Self::Log(bytes) => bytes,
+        }
+    }
 }
 
 /// Level and number of records of the root in a fork.
@@ -47,6 +78,16 @@ fn counted(fork: &[u8]) -> Option<(u16, u16)> {
 }
 
 impl Sizes {
+    const fn of<T: Tree>() -> Self {
+        let key = size_of::<T::DiskKey>();
+        Self {
+            magic: T::MAGIC,
+            record: Some(size_of::<T::DiskRecord>()),
+            keys: btree::key_stride::<T>(),
+            child: key.saturating_mul(T::ROOT_KEYS).saturating_add(POINTER),
+        }
+    }
+
     /// Bytes that a root with so many entries needs, at least.
     fn len(&self, level: u16, count: u16) -> Option<usize> {
         let entry = match level {
@@ -57,7 +98,9 @@ impl Sizes {
     }
 
     /// Copies the entries of a root from what lies behind one header to behind another.
-    fn copy(&self, level: u16, count: u16, from: &[u8], to: &mut [u8]) -> Option<()> {
+    fn copy(&self, level: u16, count: u16, from: Body<&[u8]>, to: Body<&mut [u8]>) -> Option<()> {
+        let (source, target) = (from.pointers(self)?, to.pointers(self)?);
+        let (from, to) = (from.bytes(), to.bytes());
         if level == 0 {
             let len = self.len(level, count)?;
             to.get_mut(..len)?.copy_from_slice(from.get(..len)?);
@@ -65,10 +108,6 @@ impl Sizes {
         }
         let keys = usize::from(count).checked_mul(self.keys)?;
         let pointers = usize::from(count).checked_mul(POINTER)?;
-        // They lie behind the keys of as many children as there is room for.
-        let child = self.keys.checked_add(POINTER)?;
-        let behind = |len: usize| len.checked_div(child)?.checked_mul(self.keys);
-        let (source, target) = (behind(from.len())?, behind(to.len())?);
         if keys > source || keys > target {
             return None;
         }
@@ -97,22 +136,13 @@ impl Form {
 
     const fn sizes(self) -> Sizes {
         match self {
+            // It is never a leaf.
             Self::Bmap => Sizes {
-                magic: btree::Bmap::MAGIC,
                 record: None,
-                keys: size_of::<<btree::Bmap as Tree>::DiskKey>(),
+                ..Sizes::of::<btree::Bmap>()
             },
-            Self::RtRmap => Sizes {
-                magic: btree::RtRmap::MAGIC,
-                record: Some(size_of::<<btree::RtRmap as Tree>::DiskRecord>()),
-                // A low and a high one.
-                keys: size_of::<[<btree::RtRmap as Tree>::DiskKey; 2]>(),
-            },
-            Self::RtRefcount => Sizes {
-                magic: btree::RtRefcount::MAGIC,
-                record: Some(size_of::<<btree::RtRefcount as Tree>::DiskRecord>()),
-                keys: size_of::<<btree::RtRefcount as Tree>::DiskKey>(),
-            },
+            Self::RtRmap => Sizes::of::<btree::RtRmap>(),
+            Self::RtRefcount => Sizes::of::<btree::RtRefcount>(),
         }
     }
 
@@ -126,7 +156,8 @@ impl Form {
         let start = logged.get(LEVEL..)?.get(..DISK_HEADER)?;
         let (into, room) = fork.split_at_mut_checked(DISK_HEADER)?;
         into.copy_from_slice(start);
-        sizes.copy(header.level.get(), header.numrecs.get(), body, room)
+        let (level, count) = (header.level.get(), header.numrecs.get());
+        sizes.copy(level, count, Body::Log(body), Body::Fork(room))
     }
 
     /// Writes the root in a fork, all of whose bytes are `fork`, into one of another size: how many
@@ -136,7 +167,8 @@ impl Form {
         let (into, room) = other.split_at_mut_checked(DISK_HEADER)?;
         into.copy_from_slice(start);
         let (level, count) = counted(start)?;
-        self.sizes().copy(level, count, body, room)
+        self.sizes()
+            .copy(level, count, Body::Fork(body), Body::Fork(room))
     }
 
     /// Bytes of the log that the root in a fork takes. `None` when it is none of this form.
@@ -171,7 +203,8 @@ impl Form {
         // Just as many as there are.
         let (level, count) = counted(start)?;
         let len = sizes.len(level, count)?;
-        sizes.copy(level, count, room, body.get_mut(..len)?)?;
+        let body = body.get_mut(..len)?;
+        sizes.copy(level, count, Body::Fork(room), Body::Log(body))?;
         size_of::<LongHeader>().checked_add(len)
     }
 }

@@ -276,27 +276,32 @@ impl Image {
             };
             commands.push(format!("attr_set {space} -v {} {}", attr.len, attr.name));
         }
-        self.xfs_db("-x", &commands);
+        self.xfs_db("-x", &self.data, &commands);
     }
 
     /// What `xfs_db` prints for some commands.
     pub fn db<S: AsRef<str>>(&self, commands: &[S]) -> String {
-        self.xfs_db("-r", commands)
+        self.xfs_db("-r", &self.data, commands)
     }
 
     /// The fields that `xfs_db` prints after some commands, as numbers; `null` is all ones.
     ///
     /// What is not one number is left out.
     pub fn fields<S: AsRef<str>>(&self, commands: &[S]) -> HashMap<String, u64> {
-        let text = self.db(commands);
-        let fields = text.lines().filter_map(|line| {
-            let (name, value) = line.split_once(" = ")?;
-            Some((name.to_owned(), number(value.trim())?))
-        });
-        fields.collect()
+        fields_in(&self.db(commands))
     }
 
-    fn xfs_db<S: AsRef<str>>(&self, access: &str, commands: &[S]) -> String {
+    /// As [`fields`](Self::fields), in the image with those changes in its data.
+    pub fn fields_changed<S: AsRef<str>>(
+        &self,
+        data: &Overlay,
+        commands: &[S],
+    ) -> HashMap<String, u64> {
+        let data = Copied::of(&self.data, data);
+        fields_in(&self.xfs_db("-r", &data.0, commands))
+    }
+
+    fn xfs_db<S: AsRef<str>>(&self, access: &str, data: &Path, commands: &[S]) -> String {
         let mut db = Command::new("xfs_db");
         db.arg(access).arg("-f");
         if let Some(log) = &self.log {
@@ -308,7 +313,7 @@ impl Image {
         for command in commands {
             db.arg("-c").arg(command.as_ref());
         }
-        run(db.arg(&self.data))
+        run(db.arg(data))
     }
 
     /// The image's files as disks.
@@ -352,6 +357,15 @@ impl Drop for Copied {
         // What is left there is no one's loss.
         let _ = fs::remove_file(&self.0);
     }
+}
+
+/// The fields that `xfs_db` printed, those that are one number.
+fn fields_in(text: &str) -> HashMap<String, u64> {
+    let fields = text.lines().filter_map(|line| {
+        let (name, value) = line.split_once(" = ")?;
+        Some((name.to_owned(), number(value.trim())?))
+    });
+    fields.collect()
 }
 
 /// A number as `xfs_db` prints it.

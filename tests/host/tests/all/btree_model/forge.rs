@@ -13,7 +13,7 @@ use xfs_host::{
     libxfs::{
         error::{Error, Result},
         format::{
-            btree::{block_capacity, capacity, Pointer, Tree},
+            btree::{block_capacity, root_capacity, Pointer, Tree},
             crc,
             geometry::Geometry,
             kind::Kind,
@@ -290,7 +290,7 @@ impl<'a> Forge<'a> {
     /// A tree of these records, with its root in a fork of `size` bytes.
     pub fn tree_in_fork<T: Tree>(&mut self, records: &[T::Record], size: usize) -> Forged<T> {
         let mut children = self.leaves::<T>(records);
-        let room = capacity::<T>(size - 4, false);
+        let room = root_capacity::<T>(size - 4, false);
         let mut level = 1u16;
         while children.len() > room {
             children = self.level(level, children);

@@ -8,13 +8,14 @@ use crate::fork_changes::{
 };
 use xfs_host::{
     fixture::{named, tree::Size, Image, Shape},
+    image::ScratchDisk,
     libxfs::{
         bmap::MetaHook,
         btree::{InTrans, Path},
         format::{
             btree::{
                 Domain, Node, Owner, RefcountRecord, RmapFlags, RmapRecord, RtRefcount, RtRmap,
-                Tree,
+                Tree, TreeKind,
             },
             units::{FileBlock, FsBlock, InodeNumber, RtGroup, RtGroupBlock},
         },
@@ -41,6 +42,21 @@ fn levels<T: Tree>(inode: &Inode) -> u16 {
         panic!("{:?}", inode.data)
     };
     Node::<T>::of_root(root).unwrap().level() + 1
+}
+
+/// Holds the root's first pointer to what `xfs_db` finds, which knows where pointers lie.
+fn same_pointer<T: Tree<Pointer = FsBlock>>(image: &Image, disk: &ScratchDisk, inode: &Inode) {
+    let Fork::Meta(root) = &inode.data else {
+        panic!("{:?}", inode.data)
+    };
+    let name = match T::KIND {
+        TreeKind::RtRmap => "u3.rtrmapbt.ptrs[1]",
+        _ => "u3.rtrefcbt.ptrs[1]",
+    };
+    let commands = [format!("inode {}", inode.number.0), format!("p {name}")];
+    let found = image.fields_changed(&disk.snapshot(), &commands);
+    let pointer = Node::<T>::of_root(root).unwrap().pointer(0).unwrap();
+    assert_eq!(found.get(name), Some(&pointer.0), "{found:?}");
 }
 
 /// Puts records into a tree that is empty, commits them, and takes them out again.
@@ -89,6 +105,7 @@ fn grows_and_shrinks<T: Tree<Pointer = FsBlock, Scope = RtGroup>>(
             assert!(held.core.nblocks > before + 5);
             let read = rt::open(&journal, Some(GROUP), file).unwrap();
             assert_eq!(read.core.nblocks, held.core.nblocks);
+            same_pointer::<T>(&image, &disk, &read);
         }
     }
     let held = inode.as_ref().unwrap();
