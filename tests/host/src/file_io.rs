@@ -13,7 +13,7 @@ use crate::{
         format::units::{FileBlock, InodeNumber},
         inode::{Inode, Trust, WhichFork},
         journal::CommitSequence,
-        ops::{self, Before, FileRange, Files, NewAttributes, WritePart},
+        ops::{self, Before, FileRange, Files, NewAttributes, Remap, WritePart},
         store::{Device, Run, Store},
     },
     log_journal::LogJournal,
@@ -273,6 +273,22 @@ impl<'f, 'v> FileChange<'f, 'v> {
         let done = ops::insert(self.files, self.number, range)?.sequence;
         self.note(done);
         Ok(())
+    }
+
+    /// Shares a range of another file, or of the same.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operations.
+    pub fn clone_range(&mut self, remap: &Remap) -> Result {
+        let size = self.size()?;
+        if remap.to > size {
+            self.clear(size, remap.to)?;
+        }
+        let done = ops::clone_range(self.files, remap);
+        // Its transactions are not told one by one.
+        self.touch()?;
+        done.map(|_| ())
     }
 
     /// Has blocks that no one shares, and allocates those that are not there.

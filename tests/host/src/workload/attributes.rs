@@ -27,9 +27,13 @@ impl Workload<'_, '_> {
         let Some(entry) = self.tree.any(&mut self.random, directory) else {
             return Ok(false);
         };
-        let new = self.new_attributes();
+        let mut new = self.new_attributes();
         let number = entry.inode;
         let before = Inode::read(self.journal, number, Trust::Trusted)?;
+        if before.core.is_realtime() {
+            // It stays where it is.
+            new.flags = None;
+        }
         let wanted = wanted(self.journal.geometry(), &before, &new);
         let done = self.files(|files| ops::setattr(files, number, &new));
         match (done, wanted) {

@@ -2,7 +2,7 @@
 
 //! Files as they should be: what is in them, and what inodes say of themselves.
 
-use super::Workload;
+use super::{xattrs::Xattrs, Workload};
 use crate::{
     file_io::FileIo,
     libxfs::{
@@ -63,6 +63,7 @@ impl Attributes {
 pub(super) struct Model {
     pub(super) contents: BTreeMap<InodeNumber, Vec<u8>>,
     pub(super) attributes: BTreeMap<InodeNumber, Attributes>,
+    pub(super) xattrs: Xattrs,
     /// What was found wrong on the way.
     wrong: Vec<String>,
 }
@@ -77,6 +78,7 @@ impl Model {
     pub(super) fn forget(&mut self, number: InodeNumber) {
         self.contents.remove(&number);
         self.attributes.remove(&number);
+        self.xattrs.retain(|(of, _, _), _| *of != number);
     }
 
     /// Notes what a file holds after an operation had no space: each of its bytes is what it was, what
@@ -119,7 +121,7 @@ impl Workload<'_, '_> {
         let most = self.limit() * 2;
         if let Entry::Vacant(place) = self.model.contents.entry(number) {
             let inode = Inode::read(self.journal, number, Trust::Trusted)?;
-            if inode.core.is_realtime() || inode.core.size > most {
+            if inode.core.size > most {
                 return Ok(false);
             }
             place.insert(FileIo::new(self.journal).read_all(number)?);
@@ -157,6 +159,7 @@ impl Workload<'_, '_> {
                 wrong.push(format!("inode {number}: {found:?} and not {attributes:?}"));
             }
         }
+        wrong.extend(self.compare_xattrs()?);
         Ok(wrong)
     }
 }

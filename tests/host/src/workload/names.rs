@@ -5,9 +5,13 @@
 use super::{tree::Entry, Workload};
 use crate::libxfs::{
     error::{Error, Result},
-    format::{inode::FileType, units::InodeNumber},
-    inode::{create::INHERITED, DeviceNumber},
-    ops::{self, NameOf, NewFile},
+    format::{
+        inode::{flags::Flags, FileType},
+        units::InodeNumber,
+    },
+    inode::{create::INHERITED, DeviceNumber, Inode, Trust},
+    ops::{self, NameOf, NewAttributes, NewFile, NewFlags},
+    store::Store,
 };
 
 /// Letters and digits, which names are made of.
@@ -76,7 +80,29 @@ impl Workload<'_, '_> {
             inode,
             file_type,
         });
+        let geo = self.journal.geometry();
+        let has_realtime = geo.rt_blocks != 0 && !geo.features.zoned();
+        if file_type == FileType::Regular && has_realtime && self.random.once_in(2) {
+            self.make_realtime(inode)?;
+        }
         Ok(true)
+    }
+
+    /// Has a file without content lie on the realtime device.
+    fn make_realtime(&mut self, number: InodeNumber) -> Result {
+        let core = Inode::read(self.journal, number, Trust::Trusted)?.core;
+        let new = NewAttributes {
+            flags: Some(NewFlags {
+                flags: Flags(core.flags.0 | Flags::REALTIME),
+                flags2: core.flags2,
+                extsize: core.extsize,
+                cowextsize: core.cowextsize,
+            }),
+            ..NewAttributes::default()
+        };
+        let done = self.files(|files| ops::setattr(files, number, &new))?;
+        self.last = done.sequence;
+        Ok(())
     }
 
     pub(super) fn create(&mut self) -> Result<bool> {

@@ -87,6 +87,22 @@ ops! {
         /// Have blocks of its own.
         Unshare = "unshare" => unshare,
     }
+    /// Those by which files share and exchange content.
+    SHARING {
+        /// Share a range of another file, or of the same.
+        Clone = "clone" => clone_range,
+        /// Share what is the same.
+        Dedupe = "dedupe" => dedupe,
+        /// Exchange a range of two files.
+        Exchange = "exchange" => exchange_range,
+    }
+    /// Those on extended attributes.
+    XATTRS {
+        /// Set one.
+        SetXattr = "setxattr" => set_xattr,
+        /// Remove one.
+        RemoveXattr = "removexattr" => remove_xattr,
+    }
 }
 
 impl Op {

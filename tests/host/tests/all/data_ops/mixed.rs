@@ -22,7 +22,16 @@ fn steps(short: u32) -> u32 {
 
 /// The operations on content come more often than others.
 fn often() -> Vec<Op> {
-    [Op::NAMES, Op::ATTRIBUTES, Op::DATA, Op::DATA].concat()
+    [
+        Op::NAMES,
+        Op::ATTRIBUTES,
+        Op::XATTRS,
+        Op::DATA,
+        Op::DATA,
+        Op::SHARING,
+        Op::SHARING,
+    ]
+    .concat()
 }
 
 fn random_operations(shape: &str, seed: u64) {
