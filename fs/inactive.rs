@@ -50,6 +50,7 @@ use kernel::{
     prelude::*,
     str::CStr,
     sync::{
+        aref::ARef,
         Arc,
         Mutex, //
     },
@@ -138,23 +139,9 @@ impl WorkItem<1> for Inactive {
         // SAFETY: By the invariant.
         let mount = unsafe { this.mount.as_ref() };
         for ended in this.waiting.take() {
-            let whole = ended.whole.lock().take();
-            if let Some(whole) = whole {
-                // What cannot be freed is freed after the next mount.
-                let freed = mount.revive(whole).and_then(|node| mount.free_inode(&node));
-                if let Err(error) = freed {
-                    let errno = mount.errno(error);
-                    if !mount.is_shut_down() {
-                        mount.print(
-                            Level::Warning,
-                            format_args!(
-                                "inode {:#x} without a name was not freed, errno {}",
-                                ended.number.get(),
-                                errno.to_errno()
-                            ),
-                        );
-                    }
-                }
+            // What cannot be freed is freed after the next mount.
+            if let Err(error) = mount.free_ended(&ended) {
+                mount.say_not_freed(ended.number, error);
             }
         }
     }
@@ -165,6 +152,33 @@ kernel::workqueue::impl_has_work! {
 }
 
 impl Mount {
+    fn free_ended(&self, ended: &Ended) -> Result {
+        match self.revive_ended(ended)? {
+            Some(node) => self.free_inode(&node),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts an inode into the inode cache again. Not inlined: it has the inode by value.
+    #[inline(never)]
+    fn revive_ended(&self, ended: &Ended) -> Result<Option<ARef<Inode>>> {
+        let whole = ended.whole.lock().take();
+        whole.map(|whole| self.revive(whole)).transpose()
+    }
+
+    fn say_not_freed(&self, number: InodeNumber, error: Error) {
+        let errno = self.errno(error).to_errno();
+        if !self.is_shut_down() {
+            self.print(
+                Level::Warning,
+                format_args!(
+                    "inode {:#x} without a name was not freed, errno {errno}",
+                    number.get()
+                ),
+            );
+        }
+    }
+
     /// Frees an inode without a name that no one uses but the caller.
     ///
     /// # Errors

@@ -53,10 +53,7 @@ use crate::{
             Shutdown, //
         },
         ops::Files,
-        rt::{
-            self,
-            GroupFile, //
-        },
+        rt::GroupFile,
         space::{
             Busy,
             Group, //
@@ -77,10 +74,7 @@ use crate::{
     },
 };
 use core::ptr::NonNull;
-use kernel::{
-    prelude::*,
-    sync::Arc, //
-};
+use kernel::sync::Arc;
 
 /// A file of the realtime section, and which it is.
 pub(super) type RtFile = ((Option<RtGroup>, GroupFile), Arc<libxfs::inode::Inode>);
@@ -271,14 +265,13 @@ impl Journal for Mount {
     }
 
     fn rt_file(&self, group: Option<RtGroup>, file: GroupFile) -> Result<Self::RtFile> {
-        let name = (group, file);
-        let mut files = self.rt_files().lock();
-        if let Some((_, known)) = files.iter().find(|(known, _)| *known == name) {
-            return Ok(known.clone());
-        }
-        let opened = Arc::new(rt::open(self, group, file)?, GFP_KERNEL)?;
-        files.push((name, opened.clone()), GFP_KERNEL)?;
-        Ok(opened)
+        // Opened before anything was changed: here the stack is deep already.
+        let files = self.rt_files().lock();
+        let place = files.binary_search_by_key(&(group, file), |(name, _)| *name);
+        let known = place.ok().and_then(|place| files.get(place));
+        known
+            .map(|(_, opened)| opened.clone())
+            .ok_or(Error::NotFound)
     }
 
     fn next_intent(&self) -> u64 {

@@ -136,48 +136,83 @@ impl Mount {
         Ok(())
     }
 
-    /// Begins to write behind a log that was opened. Does what one that was replayed has left:
-    /// intents, inodes without a name, staged extents.
+    /// Begins to write behind a log that was opened: what it has left to do is kept in it.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading what trees may need; `Shutdown` without a log.
+    #[inline(never)]
+    pub(super) fn begin(&self, intents: &[Intent]) -> Result {
+        let log = self.log().ok_or(Error::Shutdown)?;
+        log.take_over(intents.iter().map(|intent| (intent.id, intent.lsn)))?;
+        self.keep_inodes()?;
+        self.reserve_space()
+    }
+
+    /// Does what a log that was replayed has left: intents, inodes without a name, staged extents.
     ///
     /// # Errors
     ///
     /// Those of the work; the file system may be shut down then.
-    pub(super) fn begin(&self, intents: KVVec<Intent>, was_replayed: bool) -> Result {
-        let log = self.log().ok_or(Error::Shutdown)?;
-        log.take_over(intents.iter().map(|intent| (intent.id, intent.lsn)))?;
-        self.keep_inodes()?;
-        self.reserve_space()?;
-        if was_replayed {
-            let mut work = KVec::new();
-            for intent in intents {
-                work.push((intent.id, intent.work), GFP_KERNEL)?;
-            }
-            recovery::finish_intents(self, work, &mut Groups)?;
-            recovery::free_unlinked(self, |number| {
-                let node = self.find(number, Want::Any)?;
-                self.free_inode(&node)
-            })?;
-            recovery::free_staged(self, &mut Groups)?;
+    pub(super) fn finish_recovery(&self, intents: KVVec<Intent>) -> Result {
+        let mut work = KVec::new();
+        for intent in intents {
+            work.push((intent.id, intent.work), GFP_KERNEL)?;
         }
+        recovery::finish_intents(self, work, &mut Groups)?;
+        recovery::free_unlinked(self, |number| {
+            let node = self.find(number, Want::Any)?;
+            self.free_inode(&node)
+        })?;
+        recovery::free_staged(self, &mut Groups)?;
+        Ok(())
+    }
+
+    /// From here on there are changes that users ask for.
+    ///
+    /// # Errors
+    ///
+    /// Those of the log.
+    pub(super) fn serve_changes(&self) -> Result {
         if self.geometry().quota_flags != 0 {
             // What is changed from here on is not counted.
-            log.log_superblock()?;
+            self.log().ok_or(Error::Shutdown)?.log_superblock()?;
         }
         self.space().keep();
         Ok(())
     }
 
-    /// Keeps the inodes that root the trees of realtime groups: they are locked when a group is.
+    /// Opens the files of the realtime section, in the order in which they are found again.
     fn keep_inodes(&self) -> Result {
-        for group in (0..self.geometry().rt_group_count).map(RtGroup) {
-            for file in [GroupFile::Rmap, GroupFile::Refcount] {
-                if file.is_present(self.geometry()) {
-                    let number = rt::open(self, Some(group), file)?.number;
-                    let node = self.find(number, Want::Any)?;
-                    self.kept_inodes().lock().push(node, GFP_KERNEL)?;
-                }
+        let geo = self.geometry();
+        if geo.rt_blocks == 0 {
+            return Ok(());
+        }
+        if !geo.features.metadir() {
+            self.keep_file(None, GroupFile::Bitmap)?;
+            return self.keep_file(None, GroupFile::Summary);
+        }
+        for group in (0..geo.rt_group_count).map(RtGroup) {
+            for file in GroupFile::ALL {
+                self.keep_file(Some(group), file)?;
             }
         }
+        Ok(())
+    }
+
+    /// Opens a file of the realtime section, if there is one. Of those that root a tree the inode is
+    /// kept in use, too: it is locked when its group is.
+    fn keep_file(&self, group: Option<RtGroup>, file: GroupFile) -> Result {
+        if !file.is_present(self.geometry()) {
+            return Ok(());
+        }
+        let opened = Arc::new(rt::open(self, group, file)?, GFP_KERNEL)?;
+        if matches!(file, GroupFile::Rmap | GroupFile::Refcount) {
+            let node = self.find(opened.number, Want::Any)?;
+            self.kept_inodes().lock().push(node, GFP_KERNEL)?;
+        }
+        let mut files = self.rt_files().lock();
+        files.push(((group, file), opened), GFP_KERNEL)?;
         Ok(())
     }
 
@@ -227,7 +262,8 @@ impl Mount {
                 Error::Invalid
             }
         })?;
-        self.begin(opened.intents, false)
+        self.begin(&opened.intents)?;
+        self.serve_changes()
     }
 
     /// Waits until all inodes that lost their last name and their last user are freed.

@@ -37,10 +37,16 @@ use super::{
     journal::{CommitSequence, Journal},
     trans::{Committed, Trans},
 };
-use kernel::alloc::KVec;
+use kernel::alloc::{flags::GFP_KERNEL, KBox, KVec};
 
 /// A chain of transactions with the work that they ask for.
+///
+/// It is one pointer: whole operations have it in frames that lie below the deepest calls.
 pub struct Chain<'a, J: Journal> {
+    body: KBox<Body<'a, J>>,
+}
+
+struct Body<'a, J: Journal> {
     // Dropped first: a dirty transaction says by itself that the file system is to be shut down.
     trans: Trans<'a, J>,
     deferred: Deferred<'a, J>,
@@ -48,9 +54,13 @@ pub struct Chain<'a, J: Journal> {
 
 impl<'a, J: Journal> Chain<'a, J> {
     /// A chain that begins with `trans`, whose log space must be permanent.
-    pub fn new(trans: Trans<'a, J>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`; the transaction is cancelled.
+    pub fn new(trans: Trans<'a, J>) -> Result<Self> {
         let deferred = Deferred::new(trans.journal());
-        Self { trans, deferred }
+        Self::of(trans, deferred)
     }
 
     /// A chain that does what recovery found in the log: intents without a done item, in the order
@@ -61,12 +71,18 @@ impl<'a, J: Journal> Chain<'a, J> {
     /// `NoMemory`.
     pub fn resume(trans: Trans<'a, J>, intents: KVec<(IntentId, Work)>) -> Result<Self> {
         let deferred = Deferred::resume(trans.journal(), intents)?;
-        Ok(Self { trans, deferred })
+        Self::of(trans, deferred)
+    }
+
+    fn of(trans: Trans<'a, J>, deferred: Deferred<'a, J>) -> Result<Self> {
+        let body = KBox::new(Body { trans, deferred }, GFP_KERNEL)?;
+        Ok(Self { body })
     }
 
     /// The transaction, and where it asks for work.
     pub fn parts(&mut self) -> (&mut Trans<'a, J>, &mut Deferred<'a, J>) {
-        (&mut self.trans, &mut self.deferred)
+        let Body { trans, deferred } = &mut *self.body;
+        (trans, deferred)
     }
 
     /// Does all the work, in as many transactions as it takes. The last one is not committed.
@@ -76,17 +92,18 @@ impl<'a, J: Journal> Chain<'a, J> {
     /// Those of the work, of logging and of rolling. If any of the work was promised in the log, the
     /// file system is shut down when the chain is dropped.
     pub fn finish<S: Structures<J>>(&mut self, on: &mut S) -> Result {
+        let (trans, deferred) = self.parts();
         let mut begun = false;
-        while !self.deferred.is_empty() {
-            let promised = self.deferred.promise(&mut self.trans)?;
+        while !deferred.is_empty() {
+            let promised = deferred.promise(trans)?;
             if promised || begun {
-                self.trans.roll()?;
-                if self.deferred.renew_old(&mut self.trans)? {
-                    self.trans.roll()?;
+                trans.roll()?;
+                if deferred.renew_old(trans)? {
+                    trans.roll()?;
                 }
             }
             begun = true;
-            self.deferred.perform(&mut self.trans, on)?;
+            deferred.perform(trans, on)?;
         }
         Ok(())
     }
@@ -108,6 +125,12 @@ impl<'a, J: Journal> Chain<'a, J> {
     /// As [`commit`](Self::commit).
     pub fn commit_keeping<S: Structures<J>>(mut self, on: &mut S) -> Result<Committed<J::Inode>> {
         self.finish(on)?;
-        self.trans.commit_keeping()
+        self.end()
+    }
+
+    /// Commits the last transaction. A frame of its own: nothing else has the chain's body by value.
+    #[inline(never)]
+    fn end(self) -> Result<Committed<J::Inode>> {
+        KBox::into_inner(self.body).trans.commit_keeping()
     }
 }

@@ -160,16 +160,13 @@ pub fn free_unlinked<J: Journal>(
     journal: &J,
     mut inactivate: impl FnMut(InodeNumber) -> Result,
 ) -> Result<Unlinked> {
-    let all = LogReservations::new(journal.geometry()).ok_or(Error::Invalid)?;
     let mut done = Unlinked::default();
     for ag in (0..journal.geometry().ag_count).map(AgNumber) {
         for bucket in 0..UNLINKED_BUCKETS {
             match free_list(journal, ag, bucket, &mut inactivate, &mut done.freed) {
                 Err(Error::Corrupt(_) | Error::Invalid) => {
                     // It fails where the corruption was found too late, in the midst of changes.
-                    let mut trans = Trans::start(journal, all.clear_unlinked, Claim::default())?;
-                    unlinked::forget(&mut trans, ag, bucket)?;
-                    trans.commit()?;
+                    forget_list(journal, ag, bucket)?;
                     done.forgotten = done.forgotten.saturating_add(1);
                 }
                 other => other?,
@@ -177,6 +174,16 @@ pub fn free_unlinked<J: Journal>(
         }
     }
     Ok(done)
+}
+
+/// Forgets a list. A frame of its own, which is not there when inodes are freed.
+#[inline(never)]
+fn forget_list<J: Journal>(journal: &J, ag: AgNumber, bucket: usize) -> Result {
+    let all = LogReservations::new(journal.geometry()).ok_or(Error::Invalid)?;
+    let mut trans = Trans::start(journal, all.clear_unlinked, Claim::default())?;
+    unlinked::forget(&mut trans, ag, bucket)?;
+    trans.commit()?;
+    Ok(())
 }
 
 /// Gives back the inodes of one list.
@@ -279,7 +286,7 @@ fn free_one<J: Journal, S: Structures<J>>(
         ..Claim::default()
     };
     let trans = Trans::start(journal, reservation(journal.geometry())?, claim)?;
-    let mut chain = Chain::new(trans);
+    let mut chain = Chain::new(trans)?;
     let (_, deferred) = chain.parts();
     deferred.free_cow(device, start, count)?;
     deferred.free_extent(device, ExtentFree::data(start, count))?;

@@ -35,7 +35,7 @@ use super::{
 use core::fmt::{self, Write};
 
 /// A file of the realtime section, or of one of its groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GroupFile {
     /// A bit for each realtime extent.
     Bitmap,

@@ -44,6 +44,7 @@ use crate::{
             units::RtBlock, //
         },
         inode::Trust,
+        log::intent::Intent,
         store::{
             Device,
             Run,
@@ -92,6 +93,13 @@ struct Wanted {
     in_force: InForce,
     /// Data, log and realtime device.
     devices: (BlockDevice, Option<BlockDevice>, Option<BlockDevice>),
+}
+
+/// A mount that is ready for writing.
+struct Begun {
+    intents: KVVec<Intent>,
+    /// Transactions that were replayed; none of a clean log.
+    recovered: Option<u64>,
 }
 
 /// What the steps of a mount have in common.
@@ -178,6 +186,32 @@ impl Filling {
     ///
     /// See [`fill`].
     unsafe fn run(&self, info: &mut Super) -> Result<(), Said> {
+        // SAFETY: By the caller.
+        let opened = unsafe { self.prepare(info) }?;
+        let mount = info.mount.as_ref().ok_or(EINVAL)?;
+        let settled = self
+            .settle_mount(mount, opened)
+            .and_then(|begun| begun.map_or(Ok(()), |begun| self.finish(mount, begun)));
+        if let Err(said) = settled {
+            // Inodes that recovery has used point to the mount.
+            mount.let_go_of_inodes();
+            // SAFETY: By the caller; no inode is in use.
+            unsafe { bindings::evict_inodes(self.sb.as_ptr()) };
+            info.mount = None;
+            return Err(said);
+        }
+        // SAFETY: By the caller.
+        unsafe { self.root(info) }
+    }
+
+    /// All up to the log, which is open after it if something is to be written. Not inlined: what
+    /// comes after it goes deep into the stack.
+    ///
+    /// # Safety
+    ///
+    /// See [`fill`].
+    #[inline(never)]
+    unsafe fn prepare(&self, info: &mut Super) -> Result<Option<KBox<Opened>>, Said> {
         let sb = self.sb.as_ptr();
         let mut options = core::mem::take(&mut info.options);
         options
@@ -242,22 +276,10 @@ impl Filling {
             // The log may have had another superblock: that of a file system that has grown.
             mount = self.assemble(&wanted, self.read_superblock(data, &admission)?)?;
         }
-        let mount = info.mount.insert(mount);
         // SAFETY: By the caller.
-        let settled = unsafe {
-            self.describe(mount.geometry());
-            self.settle_mount(mount, opened)
-        };
-        if let Err(said) = settled {
-            // Inodes that recovery has used point to the mount.
-            mount.let_go_of_inodes();
-            // SAFETY: By the caller; no inode is in use.
-            unsafe { bindings::evict_inodes(sb) };
-            info.mount = None;
-            return Err(said);
-        }
-        // SAFETY: By the caller.
-        unsafe { self.root(info) }
+        unsafe { self.describe(mount.geometry()) };
+        info.mount = Some(mount);
+        Ok(opened)
     }
 
     /// Puts a mount together, with caches that hold nothing.
@@ -299,7 +321,7 @@ impl Filling {
     }
 
     /// Opens the log if something is to be written, be it by recovery.
-    fn open_log(&self, mount: &Mount) -> Result<Option<Opened>, Said> {
+    fn open_log(&self, mount: &Mount) -> Result<Option<KBox<Opened>>, Said> {
         if mount.options().no_recovery {
             return Ok(None);
         }
@@ -332,10 +354,10 @@ impl Filling {
         mount
             .check_writable()
             .map_err(|line| self.refuse(EOPNOTSUPP, format_args!("{line}")))?;
-        mount
+        let opened = mount
             .open_log()
-            .map(Some)
-            .map_err(|error| self.refuse_read(error, unreadable))
+            .map_err(|error| self.refuse_read(error, unreadable))?;
+        Ok(Some(KBox::new(opened, GFP_KERNEL).map_err(Error::from)?))
     }
 
     /// Opens the log's and the realtime device.
@@ -480,9 +502,14 @@ impl Filling {
         }
     }
 
-    /// What a mount has to do with the disk beyond the superblock: it counts what is free, finishes
-    /// what recovery has begun, and makes itself ready for writing.
-    fn settle_mount(&self, mount: &Mount, opened: Option<Opened>) -> Result<(), Said> {
+    /// What a mount has to do with the disk beyond the superblock: it counts what is free, and makes
+    /// itself ready for writing, if it is to write. Returns what is left to do then.
+    #[inline(never)]
+    fn settle_mount(
+        &self,
+        mount: &Mount,
+        opened: Option<KBox<Opened>>,
+    ) -> Result<Option<Begun>, Said> {
         let geo = mount.geometry();
         if geo.features.metadir() && geo.rt_blocks != 0 {
             let run = Run {
@@ -503,29 +530,54 @@ impl Filling {
             })?;
         mount.space().set(counters, tree_blocks);
         let Some(opened) = opened else {
-            return Ok(());
+            return Ok(None);
         };
-        mount.start_log(opened.head, self.name())?;
-        let begun = mount.begin(opened.intents, recovered.is_some());
-        begun.map_err(|error| {
+        let intents = self.start_log(mount, opened)?;
+        mount.begin(&intents).map_err(|error| {
             self.refuse_read(
                 error,
-                format_args!("what the log has left to do cannot be done"),
+                format_args!("the file system cannot be made ready for writing"),
             )
         })?;
-        if let Some(transactions) = recovered {
+        Ok(Some(Begun { intents, recovered }))
+    }
+
+    /// Has the log go on where it ends. Returns what it has left to do.
+    #[inline(never)]
+    fn start_log(&self, mount: &Mount, opened: KBox<Opened>) -> Result<KVVec<Intent>, Said> {
+        let opened = KBox::into_inner(opened);
+        mount.start_log(opened.head, self.name())?;
+        Ok(opened.intents)
+    }
+
+    /// Finishes what the log has left to do.
+    fn finish(&self, mount: &Mount, begun: Begun) -> Result<(), Said> {
+        if let Some(transactions) = begun.recovered {
+            self.finish_recovery(mount, begun.intents)?;
             self.prefix.print(
                 Level::Info,
                 format_args!("recovered {transactions} transactions from the log"),
             );
         }
+        let unclosed = format_args!("the log cannot be written");
+        mount
+            .serve_changes()
+            .map_err(|error| self.refuse_read(error, unclosed))?;
         if self.context.is_read_only() {
-            return mount.end_writing().map_err(|error| {
-                self.refuse_read(error, format_args!("the log cannot be closed"))
-                //
-            });
+            return mount
+                .end_writing()
+                .map_err(|error| self.refuse_read(error, unclosed));
         }
         Ok(())
+    }
+
+    fn finish_recovery(&self, mount: &Mount, intents: KVVec<Intent>) -> Result<(), Said> {
+        mount.finish_recovery(intents).map_err(|error| {
+            self.refuse_read(
+                error,
+                format_args!("what the log has left to do cannot be done"),
+            )
+        })
     }
 
     /// Finds the root directory, and has the VFS take it.

@@ -135,6 +135,7 @@ impl<B: Copy, T: Tree> Path<B, T> {
         if levels > usize::from(T::max_levels(blocks.geometry())) {
             return Err(self.corrupt(blocks, old, "level"));
         }
+        self.make_room(levels)?;
         let (low, high) = self.keys_of(blocks, old)?;
         let (root, block) = self.new_block(blocks, Some(pointer), top, [None, None])?;
         let entry = Entry::Child(low, high, pointer);
@@ -153,6 +154,7 @@ impl<B: Copy, T: Tree> Path<B, T> {
         if levels > usize::from(T::max_levels(blocks.geometry())) {
             return Err(self.corrupt(blocks, old, "level"));
         }
+        self.make_room(levels)?;
         let (low, high) = self.keys_of(blocks, old)?;
         let node = entries::node::<T, A>(blocks, Place::Fork)?;
         let (count, near) = (node.count(), node.pointer(0));

@@ -54,5 +54,5 @@ pub use in_trans::{Hook, InTrans};
 pub use path::Path;
 pub use range::{Range, RangeState};
 
-/// The most levels that any tree of any geometry has; a path takes this much room.
+/// The most levels that any tree of any geometry has.
 pub const MAX_LEVELS: usize = 20;

@@ -2,7 +2,7 @@
 
 //! A position in a tree: the path of blocks from the root to a record.
 
-use super::{Blocks, Root, MAX_LEVELS};
+use super::{Blocks, Root};
 use crate::libxfs::{
     error::{Error, Result},
     format::{
@@ -12,6 +12,7 @@ use crate::libxfs::{
     },
     store::Device,
 };
+use kernel::alloc::{flags::GFP_KERNEL, KVec};
 
 /// One level of the path.
 pub(super) struct Step<B, P> {
@@ -32,7 +33,9 @@ pub struct Path<B, T: Tree> {
     /// What all blocks of the tree name as their owner.
     pub(super) owner: u64,
     pub(super) levels: usize,
-    pub(super) steps: [Step<B, T::Pointer>; MAX_LEVELS],
+    /// One for each level, and more where the tree was higher before. On the heap, for a path is
+    /// held by frames that lie deep in the stack, several of them at a time.
+    pub(super) steps: KVec<Step<B, T::Pointer>>,
     /// Whether the root lies in a fork.
     pub(super) in_fork: bool,
     /// Whether there is a path. A root in an inode is always at hand, so blocks alone do not tell.
@@ -46,14 +49,29 @@ impl<B, T: Tree> Path<B, T> {
             scope,
             owner,
             levels: 0,
-            steps: core::array::from_fn(|_| Step {
-                block: None,
-                pointer: None,
-                index: 0,
-            }),
+            steps: KVec::new(),
             in_fork: false,
             placed: false,
         }
+    }
+
+    /// Has a step for each of so many levels.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`; the path is as it was.
+    pub(super) fn make_room(&mut self, levels: usize) -> Result {
+        let more = levels.saturating_sub(self.steps.len());
+        self.steps.reserve(more, GFP_KERNEL)?;
+        for _ in 0..more {
+            let step = Step {
+                block: None,
+                pointer: None,
+                index: 0,
+            };
+            self.steps.push(step, GFP_KERNEL)?;
+        }
+        Ok(())
     }
 
     pub(super) fn top(&self) -> usize {
@@ -121,7 +139,7 @@ impl<B, T: Tree> Path<B, T> {
 
     /// Drops the path: it stands nowhere, and holds nothing.
     pub fn reset<A: Blocks<T, Block = B>>(&mut self, blocks: &mut A) {
-        for step in &mut self.steps {
+        for step in self.steps.iter_mut() {
             if let Some(block) = step.block.take() {
                 blocks.release(block);
             }
@@ -231,6 +249,7 @@ impl<B, T: Tree> Path<B, T> {
         if levels == 0 || levels > u32::from(T::max_levels(blocks.geometry())) {
             return Err(self.fault_in(blocks, root, "level"));
         }
+        self.make_room(levels as usize)?;
         self.levels = levels as usize;
         self.in_fork = root.is_none();
         self.placed = true;

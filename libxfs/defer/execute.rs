@@ -175,31 +175,13 @@ pub(super) fn execute<J: Journal, S: Structures<J>>(
     let mut progress = Progress::default();
     match work {
         Work::ExtentFree(device, extents) => {
-            for extent in extents {
-                let begun = progress.has_begun();
-                let done = on.free_extent(trans, deferred, (*device, *extent), begun)?;
-                if !progress.add(done, extent.count) {
-                    break;
-                }
-            }
+            free_extents(trans, deferred, on, (*device, extents), &mut progress)?;
         }
         Work::RmapUpdate(device, updates) => {
-            for update in updates {
-                let begun = progress.has_begun();
-                let done = update_rmap(trans, deferred, on, (*device, update), begun)?;
-                if !progress.add(done, update.count) {
-                    break;
-                }
-            }
+            update_rmaps(trans, deferred, on, (*device, updates), &mut progress)?;
         }
         Work::RefcountUpdate(device, updates) => {
-            for update in updates {
-                let begun = progress.has_begun();
-                let done = update_refcount(trans, deferred, on, (*device, update), begun)?;
-                if !progress.add(done, update.count) {
-                    break;
-                }
-            }
+            update_refcounts(trans, deferred, on, (*device, updates), &mut progress)?;
         }
         Work::BmapUpdate(update) => {
             let done = on.update_bmap(trans, deferred, update, false)?;
@@ -210,8 +192,7 @@ pub(super) fn execute<J: Journal, S: Structures<J>>(
         }
         Work::AttrUpdate(update) => {
             let stage = update_attr(trans, deferred, on, update)?;
-            let rest = (stage != AttrStage::Done).then(|| update.at(stage));
-            return Ok(rest.transpose()?.map(Work::AttrUpdate));
+            return behind(update, stage);
         }
         Work::Exchange(exchange) => {
             let rest = on.exchange(trans, deferred, exchange)?;
@@ -223,6 +204,69 @@ pub(super) fn execute<J: Journal, S: Structures<J>>(
         return Err(Error::Invalid);
     }
     work.rest(progress)
+}
+
+/// What is left of a change of an attribute, which comes to `stage` next.
+#[inline(never)]
+fn behind(update: &AttrUpdate, stage: AttrStage) -> Result<Option<Work>> {
+    let rest = (stage != AttrStage::Done).then(|| update.at(stage));
+    Ok(rest.transpose()?.map(Work::AttrUpdate))
+}
+
+// One function a kind of work: what one of them needs of the stack another one has free.
+
+#[inline(never)]
+fn free_extents<J: Journal, S: Structures<J>>(
+    trans: &mut Trans<'_, J>,
+    deferred: &mut Deferred<'_, J>,
+    on: &mut S,
+    (device, extents): (Device, &[ExtentFree]),
+    progress: &mut Progress,
+) -> Result {
+    for extent in extents {
+        let begun = progress.has_begun();
+        let done = on.free_extent(trans, deferred, (device, *extent), begun)?;
+        if !progress.add(done, extent.count) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn update_rmaps<J: Journal, S: Structures<J>>(
+    trans: &mut Trans<'_, J>,
+    deferred: &mut Deferred<'_, J>,
+    on: &mut S,
+    (device, updates): (Device, &[RmapUpdate]),
+    progress: &mut Progress,
+) -> Result {
+    for update in updates {
+        let begun = progress.has_begun();
+        let done = update_rmap(trans, deferred, on, (device, update), begun)?;
+        if !progress.add(done, update.count) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn update_refcounts<J: Journal, S: Structures<J>>(
+    trans: &mut Trans<'_, J>,
+    deferred: &mut Deferred<'_, J>,
+    on: &mut S,
+    (device, updates): (Device, &[RefcountUpdate]),
+    progress: &mut Progress,
+) -> Result {
+    for update in updates {
+        let begun = progress.has_begun();
+        let done = update_refcount(trans, deferred, on, (device, update), begun)?;
+        if !progress.add(done, update.count) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The group and the block in it where an extent of the data device begins.

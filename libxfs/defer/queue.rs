@@ -277,18 +277,25 @@ impl<'a, J: Journal> Deferred<'a, J> {
         self.begun = true;
         self.waits = self.recovered != 0;
         let rest = execute(trans, self, on, &work)?;
-        trans.log(Item::Done(intent, work))?;
-        match rest {
-            Some(rest) => {
-                let intent = trans.intend(rest.try_clone()?)?;
-                // In the log the rest is now behind what is done after it.
-                self.renew(trans, |promise| promise.work.is_like(&rest))?;
-                let promise = Promise { intent, work: rest };
-                self.promised.push(promise, GFP_KERNEL)?;
-            }
-            None => self.recovered = self.recovered.saturating_sub(1),
-        }
+        self.settle(trans, Promise { intent, work }, rest)?;
         self.begun = false;
+        Ok(())
+    }
+
+    /// Logs that work was done, and promises the rest. Not inlined: the frame of
+    /// [`perform`](Self::perform) lies below the deepest calls.
+    #[inline(never)]
+    fn settle(&mut self, trans: &mut Trans<'_, J>, done: Promise, rest: Option<Work>) -> Result {
+        trans.log(Item::Done(done.intent, done.work))?;
+        let Some(rest) = rest else {
+            self.recovered = self.recovered.saturating_sub(1);
+            return Ok(());
+        };
+        let intent = trans.intend(rest.try_clone()?)?;
+        // In the log the rest is now behind what is done after it.
+        self.renew(trans, |promise| promise.work.is_like(&rest))?;
+        self.promised
+            .push(Promise { intent, work: rest }, GFP_KERNEL)?;
         Ok(())
     }
 }

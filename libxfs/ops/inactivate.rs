@@ -41,7 +41,13 @@ pub fn inactivate<J: Journal>(
     number: InodeNumber,
     before: Option<AgInode>,
 ) -> Result<Freed> {
-    let geo = files.geometry();
+    empty(files, number)?;
+    free(files, number, before)
+}
+
+/// Frees all that the inode holds.
+#[inline(never)]
+fn empty<J: Journal>(files: &Files<'_, J>, number: InodeNumber) -> Result {
     let mut chain = files.start(files.reservations.truncate, 0)?;
     let (trans, _) = chain.parts();
     let id = trans.hold_inode(number)?;
@@ -73,9 +79,18 @@ pub fn inactivate<J: Journal>(
         inode.attr = None;
     }
     chain.commit(&mut Groups)?;
+    Ok(())
+}
 
-    let mut chain =
-        files.start_anyway(files.reservations.inode_free, trans::space::inode_free(geo))?;
+/// Frees the inode itself, which holds nothing any more.
+#[inline(never)]
+fn free<J: Journal>(
+    files: &Files<'_, J>,
+    number: InodeNumber,
+    before: Option<AgInode>,
+) -> Result<Freed> {
+    let space = trans::space::inode_free(files.geometry());
+    let mut chain = files.start_anyway(files.reservations.inode_free, space)?;
     let (trans, deferred) = chain.parts();
     let id = trans.hold_inode(number)?;
     let freed = create::free(trans, deferred, id, before, files.keep_chunks)?;
@@ -85,6 +100,7 @@ pub fn inactivate<J: Journal>(
 
 /// Frees all blocks of a fork that holds names, from its end. None of them is read: whatever the log
 /// has of them is void, and a crash may have left only some of them.
+#[inline(never)]
 fn free_names<J: Journal>(chain: &mut Chain<'_, J>, id: InodeId, which: WhichFork) -> Result {
     loop {
         let (trans, deferred) = chain.parts();

@@ -117,7 +117,7 @@ impl<'f, J: Journal> Files<'f, J> {
 
     /// Starts a chain that may take so much.
     fn start_claiming(&self, log: LogReservation, claim: Claim) -> Result<Chain<'f, J>> {
-        Ok(Chain::new(self.begin(log, claim)?))
+        Chain::new(self.begin(log, claim)?)
     }
 
     /// As [`start`](Self::start), but where there is no space, of none: what takes names away must

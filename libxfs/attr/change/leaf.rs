@@ -8,7 +8,7 @@
 
 use super::AttrMut;
 use crate::libxfs::{
-    da::{ForkSpace, NamesMut, TreeBlock},
+    da::{ForkSpace, NamesMut, Path, TreeBlock},
     error::{Error, Result},
     format::{
         attr::{
@@ -417,40 +417,61 @@ impl<J: Journal, S: ForkSpace<J>> AttrMut<'_, '_, J, S> {
 
     /// Puts a name where it belongs; the tree grows where its leaf has no room.
     pub(super) fn insert(&mut self, new: &LeafName<'_>) -> Result {
-        let names = &mut self.names;
-        let size = new.size();
         loop {
+            let names = &mut self.names;
             let mut path = names.descend(new.hash)?;
             let block = path.leaf()?.block;
-            let view = leaf(names, block)?;
-            let count = view.entries.len();
-            let slot = view
+            let slot = leaf(names, block)?
                 .entries
                 .partition_point(|entry| entry.hash.get() < new.hash.0);
-            if fits(names, block, size)? {
+            if fits(names, block, new.size())? {
                 put(names, block, slot, new)?;
                 return names.update_hash(&path);
             }
-            let keep = middle(names, block, slot, size)?;
-            let (at, right) = names.new_neighbour(&mut path, LEAF_MAGIC)?;
-            let left = path.leaf()?.block;
-            init(names, right)?;
-            if keep < count {
-                copy_names(names, left, keep..count, right)?;
-                take(names, left, keep..count)?;
-            }
-            // A name as long as this may need a leaf of its own.
-            if keep == 0 {
-                put(names, left, 0, new)?;
-            } else if keep == count {
-                put(names, right, 0, new)?;
-            }
-            names.add_neighbour(&mut path, (at, right))?;
-            if keep == 0 || keep == count {
-                return names.update_hash(&path);
+            if self.split_for(&mut path, slot, new)? {
+                return Ok(());
             }
         }
     }
+
+    /// Splits the leaf that `path` leads to for a name that is to go to `slot`; whether that is in its
+    /// place then, in a leaf of its own. A frame of its own, for the tree may grow from here.
+    #[inline(never)]
+    fn split_for(&mut self, path: &mut Path, slot: usize, new: &LeafName<'_>) -> Result<bool> {
+        let names = &mut self.names;
+        let block = path.leaf()?.block;
+        let count = leaf(names, block)?.entries.len();
+        let keep = middle(names, block, slot, new.size())?;
+        let (at, right) = names.new_neighbour(path, LEAF_MAGIC)?;
+        let left = path.leaf()?.block;
+        move_names(names, (left, right), keep..count)?;
+        // A name as long as this may need a leaf of its own.
+        if keep == 0 {
+            put(names, left, 0, new)?;
+        } else if keep == count {
+            put(names, right, 0, new)?;
+        }
+        names.add_neighbour(path, (at, right))?;
+        let alone = keep == 0 || keep == count;
+        if alone {
+            names.update_hash(path)?;
+        }
+        Ok(alone)
+    }
+}
+
+/// Moves names of the leaf on the left to a new one on its right.
+fn move_names<J: Journal, S: ForkSpace<J>>(
+    names: &mut NamesMut<'_, '_, J, S>,
+    (left, right): (BlockId, BlockId),
+    slots: Range<usize>,
+) -> Result {
+    init(names, right)?;
+    if !slots.is_empty() {
+        copy_names(names, left, slots.clone(), right)?;
+        take(names, left, slots)?;
+    }
+    Ok(())
 }
 
 /// Entries that stay where a leaf is split for a name of `size` bytes at `slot`: those of the lower

@@ -208,15 +208,27 @@ impl<J: Journal, S: ForkSpace<J>> AttrMut<'_, '_, J, S> {
             self.add_fork(short::size_with(&[attr]))?;
             return Ok(Stage::Start);
         }
-        match Form::of(self.names.inode()?)? {
+        let is_short = match Form::of(self.names.inode()?)? {
             None => {
                 change.allow(false)?;
                 self.make_short()?;
-                return self.change_short(change);
+                true
             }
-            Some(Form::Short(_)) => return self.change_short(change),
-            Some(Form::Leaf(_) | Form::Node(_)) => {}
+            Some(form) => matches!(form, Form::Short(_)),
+        };
+        if !is_short {
+            return self.start_in_tree(change);
         }
+        if self.change_short(change)? {
+            return Ok(Stage::Done);
+        }
+        self.short_to_leaf()?;
+        Ok(Stage::Start)
+    }
+
+    /// The first stage where the attributes have blocks.
+    #[inline(never)]
+    fn start_in_tree(&mut self, change: &AttrChange<'_>) -> Result<Stage> {
         let found = self.find(change, false)?;
         change.allow(found.is_some())?;
         let Some(found) = found else {

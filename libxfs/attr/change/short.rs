@@ -4,7 +4,7 @@
 
 use super::{
     leaf::{self, LeafName},
-    AttrChange, AttrMut, Mode, NameValue, Stage,
+    AttrChange, AttrMut, Mode, NameValue,
 };
 use crate::libxfs::{
     da::ForkSpace,
@@ -80,8 +80,9 @@ impl<J: Journal, S: ForkSpace<J>> AttrMut<'_, '_, J, S> {
         ShortForm::view(bytes).map_err(|fault| Error::inode(fault, self.names.owner))
     }
 
-    /// Does a change in short form, or makes it a leaf for what does not fit.
-    pub(super) fn change_short(&mut self, change: &AttrChange<'_>) -> Result<Stage> {
+    /// Does a change in short form; whether what comes of it fits there. Else nothing was changed.
+    #[inline(never)]
+    pub(super) fn change_short(&mut self, change: &AttrChange<'_>) -> Result<bool> {
         let owner = self.names.owner;
         let short = self.short()?;
         let room = usize::from(short.count()).saturating_add(1);
@@ -116,10 +117,9 @@ impl<J: Journal, S: ForkSpace<J>> AttrMut<'_, '_, J, S> {
             } else {
                 self.put_short(bytes, offset)?;
             }
-            return Ok(Stage::Done);
+            return Ok(true);
         }
-        self.short_to_leaf()?;
-        Ok(Stage::Start)
+        Ok(false)
     }
 
     fn put_short(&mut self, bytes: KVec<u8>, offset: u8) -> Result {
@@ -146,7 +146,8 @@ impl<J: Journal, S: ForkSpace<J>> AttrMut<'_, '_, J, S> {
     }
 
     /// Moves all attributes to a leaf.
-    fn short_to_leaf(&mut self) -> Result {
+    #[inline(never)]
+    pub(super) fn short_to_leaf(&mut self) -> Result {
         let owner = self.names.owner;
         let inode = self.names.change_inode()?;
         inode.core.aformat = ForkFormat::Extents;

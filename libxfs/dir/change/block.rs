@@ -65,7 +65,8 @@ impl<J: Journal, S: ForkSpace<J>> DirMut<'_, '_, J, S> {
         self.index_of_block(block)
     }
 
-    pub(super) fn add_to_block(&mut self, entry: &NewEntry<'_>) -> Result {
+    /// Adds an entry; whether there was room. If not, the directory has taken leaf form.
+    pub(super) fn add_to_block(&mut self, entry: &NewEntry<'_>) -> Result<bool> {
         let mut index = self.block_index()?;
         if self.find(&index, entry.name)?.is_some() {
             return Err(Error::Exists);
@@ -79,14 +80,15 @@ impl<J: Journal, S: ForkSpace<J>> DirMut<'_, '_, J, S> {
             entry.size(),
         ) else {
             self.block_to_leaf()?;
-            return self.add_to_leaf(entry);
+            return Ok(false);
         };
         self.put_entry(block, from, entry)?;
         if index.stale == 0 {
             self.widen_index(&index)?;
         }
         let pointer = self.geo.pointer(DirBlock(0), from.offset);
-        self.insert(&mut index, entry.hash(), pointer)
+        self.insert(&mut index, entry.hash(), pointer)?;
+        Ok(true)
     }
 
     fn two_longest(&self, block: BlockId) -> Result<[Stretch; 2]> {

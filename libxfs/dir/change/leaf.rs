@@ -89,7 +89,8 @@ impl<J: Journal, S: ForkSpace<J>> DirMut<'_, '_, J, S> {
         self.names.put_u16(leaf, at, best)
     }
 
-    pub(super) fn add_to_leaf(&mut self, entry: &NewEntry<'_>) -> Result {
+    /// Adds an entry; whether there was room. If not, the directory has taken node form.
+    pub(super) fn add_to_leaf(&mut self, entry: &NewEntry<'_>) -> Result<bool> {
         let mut index = self.leaf_index()?;
         if self.find(&index, entry.name)?.is_some() {
             return Err(Error::Exists);
@@ -110,7 +111,7 @@ impl<J: Journal, S: ForkSpace<J>> DirMut<'_, '_, J, S> {
         if !fits(index.count.saturating_add(more)) {
             if !fits(index.live().saturating_add(1)) {
                 self.leaf_to_node(leaf)?;
-                return self.add_to_node(entry);
+                return Ok(false);
             }
             self.compact(&mut index)?;
         }
@@ -119,7 +120,8 @@ impl<J: Journal, S: ForkSpace<J>> DirMut<'_, '_, J, S> {
         }
         let (pointer, best) = self.put_in_data(old, number, entry)?;
         self.set_best_in_leaf(leaf, number, best)?;
-        self.insert(&mut index, entry.hash(), pointer)
+        self.insert(&mut index, entry.hash(), pointer)?;
+        Ok(true)
     }
 
     /// Puts an entry into the data block `old`, which has room, or into a new one of that number;

@@ -134,11 +134,17 @@ pub fn add<J: Journal, S: ForkSpace<J>>(
 ) -> Result {
     let mut dir = DirMut::new(trans, space, dir)?;
     dir.check(entry)?;
-    match dir.shape()? {
-        Shape::Short => dir.add_to_short(entry),
-        Shape::Block => dir.add_to_block(entry),
-        Shape::Leaf => dir.add_to_leaf(entry),
-        Shape::Node => dir.add_to_node(entry),
+    // Where it has no room, the directory takes its next shape.
+    loop {
+        let added = match dir.shape()? {
+            Shape::Short => dir.add_to_short(entry)?,
+            Shape::Block => dir.add_to_block(entry)?,
+            Shape::Leaf => dir.add_to_leaf(entry)?,
+            Shape::Node => return dir.add_to_node(entry),
+        };
+        if added {
+            return Ok(());
+        }
     }
 }
 

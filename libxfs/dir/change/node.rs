@@ -90,7 +90,20 @@ impl<J: Journal, S: ForkSpace<J>> DirMut<'_, '_, J, S> {
             Some(number) => number,
             None => self.free_number()?,
         };
-        let path = self.leaf_with_room(entry.hash())?;
+        self.put_in_node(entry, room, number)
+    }
+
+    /// Puts an entry into data block `number`, which has `room` or is new. A frame of its own, for
+    /// the tree may grow from here.
+    #[inline(never)]
+    fn put_in_node(
+        &mut self,
+        entry: &NewEntry<'_>,
+        room: Option<DirBlock>,
+        number: DirBlock,
+    ) -> Result {
+        let mut path = self.names.descend(entry.hash())?;
+        self.make_room_in_leaf(&mut path, entry.hash())?;
         let (pointer, best) = self.put_in_data(room, number, entry)?;
         self.set_best_in_free(number, best)?;
         let mut index = self.leaf_of(&path)?;
@@ -98,16 +111,17 @@ impl<J: Journal, S: ForkSpace<J>> DirMut<'_, '_, J, S> {
         self.names.update_hash(&path)
     }
 
-    /// The way to the leaf where an entry of that hash goes, and for which it has room.
-    fn leaf_with_room(&mut self, hash: NameHash) -> Result<Path> {
+    /// Splits the leaf where an entry of that hash goes until it has room for it; `path` leads there.
+    #[inline(never)]
+    fn make_room_in_leaf(&mut self, path: &mut Path, hash: NameHash) -> Result {
         loop {
-            let mut path = self.names.descend(hash)?;
-            let index = self.leaf_of(&path)?;
+            let index = self.leaf_of(path)?;
             if index.stale > 0 || index.at(index.count.saturating_add(1)) <= self.names.block_size()
             {
-                return Ok(path);
+                return Ok(());
             }
-            self.split_leaf(&mut path, index)?;
+            self.split_leaf(path, index)?;
+            *path = self.names.descend(hash)?;
         }
     }
 

@@ -211,7 +211,8 @@ impl<J: Journal, S: ForkSpace<J>> DirMut<'_, '_, J, S> {
         Ok(())
     }
 
-    pub(super) fn add_to_short(&mut self, entry: &NewEntry<'_>) -> Result {
+    /// Adds an entry; whether there was room. If not, the directory has taken block form.
+    pub(super) fn add_to_short(&mut self, entry: &NewEntry<'_>) -> Result<bool> {
         let mut draft = self.draft()?;
         if draft.position(entry.name).is_some() {
             return Err(Error::Exists);
@@ -219,11 +220,12 @@ impl<J: Journal, S: ForkSpace<J>> DirMut<'_, '_, J, S> {
         if draft.add(&self.geo, entry)? && draft.size() <= self.fork_size()? {
             let bytes = draft.encode()?;
             drop(draft);
-            return self.put_short(bytes);
+            self.put_short(bytes)?;
+            return Ok(true);
         }
         drop(draft);
         self.short_to_block()?;
-        self.add_to_block(entry)
+        Ok(false)
     }
 
     pub(super) fn remove_from_short(&mut self, name: &[u8]) -> Result<InodeNumber> {

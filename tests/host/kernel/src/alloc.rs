@@ -183,6 +183,10 @@ impl<T> KBox<T> {
         faults::charge(size_of::<T>())?;
         Ok(Self(std::boxed::Box::new(v)))
     }
+
+    pub fn into_inner(this: Self) -> T {
+        *this.0
+    }
 }
 
 impl<T: ?Sized> Deref for KBox<T> {

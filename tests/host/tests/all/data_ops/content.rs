@@ -85,7 +85,7 @@ fn share(journal: &LogJournal<'_>, from: InodeNumber, to: InodeNumber) {
             ..Claim::default()
         };
         let trans = Trans::start(journal, reservations.write, claim).unwrap();
-        let mut chain = Chain::new(trans);
+        let mut chain = Chain::new(trans).unwrap();
         let (trans, deferred) = chain.parts();
         let ids = [from.min(to), from.max(to)].map(|number| trans.hold_inode(number).unwrap());
         for id in ids {

@@ -174,7 +174,7 @@ pub fn run<R>(
         trans.load_extents(id, WhichFork::Attr).unwrap();
         ids.push(id);
     }
-    let mut chain = Chain::new(trans);
+    let mut chain = Chain::new(trans).unwrap();
     let (trans, deferred) = chain.parts();
     let result = work(trans, deferred, &ids);
     let committed = chain.commit_keeping(&mut Groups).unwrap();
@@ -326,7 +326,7 @@ impl World {
         let inode = self.files[file].inode.take().unwrap();
         let mut trans = Trans::start(&self.journal, LOG, Claim::default()).unwrap();
         let id = trans.join(inode).unwrap();
-        let mut chain = Chain::new(trans);
+        let mut chain = Chain::new(trans).unwrap();
         let before = self.journal.commits();
         let from = FileBlock(from as u64);
         bmap::truncate(&mut chain, &mut Groups, id, WhichFork::Data, from).unwrap();

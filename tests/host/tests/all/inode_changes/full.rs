@@ -78,7 +78,7 @@ fn occupy(world: &mut World, ag: AgNumber, extents: &[(AgBlock, u32)]) {
     };
     let journal = &world.journal;
     let geo = journal.geometry();
-    let mut chain = Chain::new(Trans::start(journal, world.log.write, claim).unwrap());
+    let mut chain = Chain::new(Trans::start(journal, world.log.write, claim).unwrap()).unwrap();
     let (trans, deferred) = chain.parts();
     let mut map = ExtentMap::new();
     let mut at = 0;

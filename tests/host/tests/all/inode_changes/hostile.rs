@@ -119,7 +119,8 @@ fn an_inode_is_put_on_a_list_once() {
 /// Changes the first record of the free-inode tree of group 0.
 fn forge_free(world: &World, change: impl FnOnce(&mut InodeChunk)) {
     let claim = Claim::default();
-    let mut chain = Chain::new(Trans::start(&world.journal, world.log.create, claim).unwrap());
+    let mut chain =
+        Chain::new(Trans::start(&world.journal, world.log.create, claim).unwrap()).unwrap();
     let (trans, _) = chain.parts();
     let ag = AgNumber(0);
     let agi = LockedAgi::lock(trans, ag).unwrap();
@@ -194,7 +195,7 @@ fn a_free_inode_is_not_freed_again() {
     let far = InodeNumber(file.0 + (1 << 14));
     for number in [free, far] {
         let trans = Trans::start(&world.journal, world.log.inode_free, Claim::default());
-        let mut chain = Chain::new(trans.unwrap());
+        let mut chain = Chain::new(trans.unwrap()).unwrap();
         let (trans, deferred) = chain.parts();
         let giving = Giving::of(trans, deferred, number, false);
         assert_eq!(fault(giving), ("inobt", "free"));

@@ -56,7 +56,7 @@ fn make(journal: &SyncJournal, log: &LogReservations) -> Result<InodeNumber> {
         blocks: space::create(geo, 1),
         ..Claim::default()
     };
-    let mut chain = Chain::new(Trans::start(journal, log.create_tmpfile, claim)?);
+    let mut chain = Chain::new(Trans::start(journal, log.create_tmpfile, claim)?).unwrap();
     let (trans, deferred) = chain.parts();
     let wish = Wish {
         file_type: FileType::Regular,
@@ -97,7 +97,7 @@ fn free(journal: &SyncJournal, log: &LogReservations, number: InodeNumber) -> Re
         ..Claim::default()
     };
     let inode = Box::new(Inode::read(journal, number, Trust::Trusted)?);
-    let mut chain = Chain::new(Trans::start(journal, log.inode_free, claim)?);
+    let mut chain = Chain::new(Trans::start(journal, log.inode_free, claim)?).unwrap();
     let (trans, deferred) = chain.parts();
     let inode = trans.join(inode)?;
     create::free(trans, deferred, inode, None, false)?;

@@ -95,7 +95,7 @@ fn start(
         blocks,
         ..Claim::default()
     };
-    Ok(Chain::new(Trans::start(journal, log, claim)?))
+    Chain::new(Trans::start(journal, log, claim)?)
 }
 
 impl World {

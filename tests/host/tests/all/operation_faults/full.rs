@@ -121,7 +121,7 @@ fn fill(journal: &LogJournal<'_>, ag: AgNumber) {
             }
             started => started.unwrap(),
         };
-        let mut chain = Chain::new(trans);
+        let mut chain = Chain::new(trans).unwrap();
         let (trans, deferred) = chain.parts();
         let target = geo.fs_block(ag, AgBlock(0)).unwrap();
         let wanted = Wanted::data(target, Place::InGroup, Request::new(most, most));

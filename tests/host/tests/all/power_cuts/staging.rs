@@ -56,7 +56,7 @@ fn step(journal: &LogJournal<'_>, random: &mut Random, extents: &mut Vec<(u64, u
         blocks: 100,
         ..Claim::default()
     };
-    let mut chain = Chain::new(Trans::start(journal, log, claim).unwrap());
+    let mut chain = Chain::new(Trans::start(journal, log, claim).unwrap()).unwrap();
     let (trans, deferred) = chain.parts();
     if extents.is_empty() || random.below(5) < 3 {
         let geo = journal.geometry();

@@ -38,7 +38,7 @@ impl World {
         let mut trans =
             Trans::start(&self.journal, self.files().reservations.write, claim).unwrap();
         let id = trans.hold_inode(number).unwrap();
-        (Chain::new(trans), id)
+        (Chain::new(trans).unwrap(), id)
     }
 
     /// Has a file that is empty lie on the realtime device.

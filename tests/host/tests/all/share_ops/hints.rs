@@ -62,7 +62,7 @@ fn a_hint_gives_way_where_space_is_short() {
         ..Claim::default()
     };
     let trans = Trans::start(&world.journal, world.files().reservations.write, claim).unwrap();
-    let mut chain = Chain::new(trans);
+    let mut chain = Chain::new(trans).unwrap();
     let (trans, deferred) = chain.parts();
     let id = trans.hold_inode(number).unwrap();
     let mut fork = bmap::ForkMut::new(trans, deferred, id, WhichFork::Data).unwrap();
@@ -85,7 +85,7 @@ fn stage(world: &World, number: InodeNumber, from: u64, len: u64) -> Mapping {
     let geo = world.journal.geometry();
     let claim = bmap::staging_claim(geo, &inode, FileBlock(from), len);
     let trans = Trans::start(&world.journal, world.files().reservations.write, claim).unwrap();
-    let mut chain = Chain::new(trans);
+    let mut chain = Chain::new(trans).unwrap();
     let (trans, deferred) = chain.parts();
     let id = trans.hold_inode(number).unwrap();
     let mut cow = CowMut::new(trans, deferred, id);

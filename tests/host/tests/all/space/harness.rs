@@ -86,7 +86,7 @@ impl World {
         work: impl FnOnce(&mut Trans<'_, SyncJournal>, &mut Deferred<'_, SyncJournal>) -> Result<R>,
     ) -> Result<R> {
         let trans = Trans::start(&self.journal, self.log.truncate, claim)?;
-        let mut chain = Chain::new(trans);
+        let mut chain = Chain::new(trans)?;
         let (trans, deferred) = chain.parts();
         let result = work(trans, deferred)?;
         chain.commit(&mut Groups)?;

@@ -194,7 +194,7 @@ fn log(bytes: u32) -> LogReservation {
 
 /// Runs a chain.
 fn run(journal: &SyncJournal, requests: &[Request], bytes: u32) -> Result {
-    let mut chain = Chain::new(Trans::start(journal, log(bytes), Claim::default())?);
+    let mut chain = Chain::new(Trans::start(journal, log(bytes), Claim::default())?)?;
     for request in requests {
         let (_, deferred) = chain.parts();
         match *request {
