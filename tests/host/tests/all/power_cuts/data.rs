@@ -7,6 +7,7 @@ use crate::power_cuts::{many, operations::finish, Content};
 use std::collections::BTreeMap;
 use xfs_host::{
     file_io::FileIo,
+    fixture::named,
     libxfs::format::{inode::FileType, units::InodeNumber},
     log_journal::{Behaviour, LogJournal},
     random::Random,
@@ -17,7 +18,7 @@ use xfs_host::{
 type State = BTreeMap<InodeNumber, Vec<u8>>;
 
 /// Those that change content in place.
-const OPS: &[Op] = &[
+const IN_PLACE: &[Op] = &[
     Op::Write,
     Op::Write,
     Op::Truncate,
@@ -59,25 +60,25 @@ fn check(what: &str, number: InodeNumber, found: &[u8], states: &[State]) {
     }
 }
 
-fn cut_everywhere(shape: &str, steps: u32, seed: u64) {
+fn cut_everywhere(shape: &'static str, ops: &[Op], steps: u32, seed: u64) {
     let mut random = Random::new(seed + 2000);
     let behaviour = Behaviour {
         batch: 1 + random.below(6),
         write_back: 1 + random.below(3),
         seed,
     };
-    let before = Content::of(shape);
+    let before = Content::empty(named(shape));
     let mut states = Vec::new();
     let mut begun = Vec::new();
     let mut stable = vec![0];
     let history = before.record(behaviour, |journal, power| {
         let mut names = Workload::new(journal, seed, &[Op::Create]).unwrap();
-        while state(journal).len() < 3 {
+        while state(journal).len() < 4 {
             names.step().unwrap();
         }
         journal.write_all().unwrap();
         stable[0] = power.writes();
-        let mut workload = Workload::new(journal, seed, OPS).unwrap();
+        let mut workload = Workload::new(journal, seed, ops).unwrap();
         states.push(state(journal));
         for _ in 0..steps {
             begun.push(power.writes());
@@ -119,6 +120,16 @@ fn cut_everywhere(shape: &str, steps: u32, seed: u64) {
 #[test]
 fn content_is_old_or_new_and_never_another_files() {
     for seed in 0..u64::from(many(2)) {
-        cut_everywhere("empty", 12, seed);
+        cut_everywhere("empty", IN_PLACE, 12, seed);
+    }
+}
+
+#[test]
+fn content_is_old_or_new_where_files_share_and_exchange_it() {
+    let ops = [IN_PLACE, Op::SHARING, Op::SHARING, Op::XATTRS].concat();
+    for (shape, first) in [("empty", 100), ("block-1k", 200), ("rt-groups", 300)] {
+        for seed in first..first + u64::from(many(2)) {
+            cut_everywhere(shape, &ops, 20, seed);
+        }
     }
 }
