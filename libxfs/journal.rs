@@ -125,6 +125,13 @@ pub trait Journal: StoreMut {
     /// Gives back what a transaction claimed and did not take, and settles what it changed.
     fn settle(&self, deltas: &CounterDeltas);
 
+    /// Whether a group may give space, asked each time that one is looked at for some, be it
+    /// [`promised`](super::space::Wanted::promised) or not. Where it may not, it is taken for full: here
+    /// tests refuse space.
+    fn may_give(&self, _promised: bool) -> bool {
+        true
+    }
+
     /// Lends what memory knows of a group to `f`. One at a time has it; `f` may allocate memory, and
     /// must not come back here.
     ///

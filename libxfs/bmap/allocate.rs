@@ -214,6 +214,7 @@ impl<J: Journal> ForkMut<'_, '_, '_, J> {
         let target = target(geo, self.extents()?, pieces, self.near()?);
         let wanted = Wanted {
             keep: self.keep()?,
+            promised: min == 1 && !is_content,
             ..Wanted::data(target, Place::Near, Request { max, ..request })
         };
         let found = space::allocate(self.trans, self.deferred, &wanted)?;

@@ -152,6 +152,7 @@ impl<J: Journal> InodeGroup<'_, '_, '_, J> {
         let wanted = Wanted {
             request,
             keep: self.kept_for_trees()?,
+            promised: false,
             ..Wanted::metadata(self.fs_block(at)?, place, OWNER)
         };
         let Some(extent) = allocate(self.trans, self.deferred, &wanted)? else {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::libxfs::{
     bmap::MapSpace,
-    defer::Deferred,
+    defer::{Chain, Deferred},
     dir::change::{self, NewEntry},
     error::{Error, Result},
     format::{
@@ -99,7 +99,10 @@ pub fn create<J: Journal>(
     if files.find(trans, parent, name)?.is_some() {
         return Err(Error::Exists);
     }
-    let id = make(files, (trans, deferred), parent, file, false)?;
+    let id = match make(files, (trans, deferred), parent, file, false) {
+        Err(Error::NoSpace) => return without_space(chain),
+        made => made?,
+    };
     let number = trans.inode(id)?.number;
     let entry = NewEntry {
         name,
@@ -141,10 +144,20 @@ pub fn create_nameless<J: Journal>(
     let mut chain = files.start(files.reservations.create_tmpfile, space)?;
     let (trans, deferred) = chain.parts();
     let [parent] = files.hold(trans, [dir])?;
-    let id = make(files, (trans, deferred), parent, file, true)?;
+    let id = match make(files, (trans, deferred), parent, file, true) {
+        Err(Error::NoSpace) => return without_space(chain),
+        made => made?,
+    };
     let number = trans.inode(id)?.number;
     unlinked::insert(trans, id)?;
     Ok((number, chain.commit_keeping(&mut Groups)?))
+}
+
+/// Ends a chain that found no space for an inode. Looking for some may have changed the groups' lists
+/// of blocks.
+fn without_space<J: Journal, T>(chain: Chain<'_, J>) -> Result<T> {
+    chain.commit(&mut Groups)?;
+    Err(Error::NoSpace)
 }
 
 /// Takes an inode out of the free ones, and begins it.

@@ -126,6 +126,9 @@ impl<J: Journal> Search<'_, '_, '_, J> {
             return Ok(None);
         }
         let trans = &mut *self.trans;
+        if !trans.journal().may_give(self.wanted.promised) {
+            return Ok(None);
+        }
         let taken = match self.wanted.place {
             Place::Exact => exact(trans, agf, self.block, &request)?,
             Place::InGroup => near(trans, agf, self.block, &request)?,

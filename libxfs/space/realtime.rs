@@ -138,6 +138,7 @@ fn take_from<J: Journal>(
     };
     let request = &wanted.request;
     let found = match (wanted.place, target) {
+        _ if !journal.may_give(false) => None,
         (Place::Exact, Some(target)) => section.exact(target, request)?,
         (Place::InGroup | Place::Near, Some(target)) => section.near(target, request)?,
         _ => section.by_size(request)?,

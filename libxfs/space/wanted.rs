@@ -34,10 +34,13 @@ pub struct Wanted {
     /// Blocks that must stay free in the group, for what the transaction will ask for later: once it
     /// holds that group it may have to do with it.
     pub keep: u32,
+    /// Whether the transaction cannot do without, since it has changed other things by then: what it
+    /// claimed, and what it left in the groups that it holds, are a promise that there is some.
+    pub promised: bool,
 }
 
 impl Wanted {
-    /// One block of metadata.
+    /// One block of metadata, which was promised.
     pub const fn metadata(target: FsBlock, place: Place, owner: BlockOwner) -> Self {
         Self {
             request: Request::new(1, 1),
@@ -46,6 +49,7 @@ impl Wanted {
             owner,
             reserve: Reserve::None,
             keep: 0,
+            promised: true,
         }
     }
 
@@ -59,6 +63,7 @@ impl Wanted {
             owner: BlockOwner::NONE,
             reserve: Reserve::None,
             keep: 0,
+            promised: false,
         }
     }
 }

@@ -275,12 +275,12 @@ impl<'f, 'v> FileChange<'f, 'v> {
         Ok(())
     }
 
-    /// Shares a range of another file, or of the same.
+    /// Shares a range of another file, or of the same. Returns how many bytes that was.
     ///
     /// # Errors
     ///
     /// Those of the operations.
-    pub fn clone_range(&mut self, remap: &Remap) -> Result {
+    pub fn clone_range(&mut self, remap: &Remap) -> Result<u64> {
         let size = self.size()?;
         if remap.to > size {
             self.clear(size, remap.to)?;
@@ -288,7 +288,7 @@ impl<'f, 'v> FileChange<'f, 'v> {
         let done = ops::clone_range(self.files, remap);
         // Its transactions are not told one by one.
         self.touch()?;
-        done.map(|_| ())
+        done
     }
 
     /// Has blocks that no one shares, and allocates those that are not there.

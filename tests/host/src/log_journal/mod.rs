@@ -9,6 +9,7 @@
 
 mod dirty;
 mod recovery;
+mod scarcity;
 
 use self::dirty::{Dirty, DirtyInode, Name};
 use crate::{
@@ -43,6 +44,7 @@ use crate::{
     random::Random,
 };
 pub use recovery::Replayed;
+pub use scarcity::Scarcity;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
@@ -130,6 +132,9 @@ pub struct LogJournal<'v> {
     known: Rc<RefCell<Known>>,
     /// Whether data was written past the log since the last flush.
     unflushed: Cell<bool>,
+    claims: Scarcity,
+    looks: Scarcity,
+    promises: Scarcity,
 }
 
 struct Memory {
@@ -261,6 +266,9 @@ impl<'v> LogJournal<'v> {
             rt_groups: RefCell::new(rt_groups.collect()),
             known: Rc::default(),
             unflushed: Cell::new(false),
+            claims: Scarcity::default(),
+            looks: Scarcity::default(),
+            promises: Scarcity::default(),
         };
         space::reserve(&journal)?;
         // Nobody here counts what users have.
@@ -282,6 +290,21 @@ impl<'v> LogJournal<'v> {
     /// The counters as they are now.
     pub fn counters(&self) -> Counters {
         self.counters.get()
+    }
+
+    /// Claims of space: those of transactions as they start.
+    pub fn claims(&self) -> &Scarcity {
+        &self.claims
+    }
+
+    /// Looks at groups that may have space, or may not.
+    pub fn looks(&self) -> &Scarcity {
+        &self.looks
+    }
+
+    /// Looks at groups that are to give what was promised.
+    pub fn promises(&self) -> &Scarcity {
+        &self.promises
     }
 
     /// Why it was shut down, if it was.
@@ -668,6 +691,10 @@ impl Journal for LogJournal<'_> {
     }
 
     fn claim(&self, claim: Claim) -> Result {
+        let asks = claim.blocks != 0 || claim.rt_extents != 0;
+        if asks && !self.claims.grants() {
+            return Err(Error::NoSpace);
+        }
         let mut counters = self.counters.get();
         let geo = self.geometry();
         let kept = match claim.emergency {
@@ -701,6 +728,15 @@ impl Journal for LogJournal<'_> {
             free_blocks: moved(counters.free_blocks, deltas.free_blocks),
             free_rt_extents: moved(counters.free_rt_extents, deltas.free_rt_extents),
         });
+    }
+
+    fn may_give(&self, promised: bool) -> bool {
+        let scarcity = if promised {
+            &self.promises
+        } else {
+            &self.looks
+        };
+        scarcity.grants()
     }
 
     fn with_group<R>(&self, ag: AgNumber, f: impl FnOnce(&mut Group) -> R) -> Result<R> {

@@ -78,6 +78,8 @@ pub struct Workload<'j, 'v> {
     /// The number of the last transaction.
     last: Option<CommitSequence>,
     outcomes: BTreeMap<Op, Outcome>,
+    /// The operation that was begun last.
+    begun: Option<Op>,
 }
 
 impl<'j, 'v> Workload<'j, 'v> {
@@ -101,6 +103,7 @@ impl<'j, 'v> Workload<'j, 'v> {
             turn: 0,
             last: None,
             outcomes: BTreeMap::new(),
+            begun: None,
         })
     }
 
@@ -117,6 +120,16 @@ impl<'j, 'v> Workload<'j, 'v> {
         &self.outcomes
     }
 
+    /// Chooses from other operations from now on.
+    pub fn choose_from(&mut self, only: &[Op]) {
+        self.only = only.to_vec();
+    }
+
+    /// The operation that was begun last.
+    pub fn begun(&self) -> Option<Op> {
+        self.begun
+    }
+
     /// Runs `run` with what operations ask for.
     fn files<R>(&self, run: impl FnOnce(&Files<'_, LogJournal<'v>>) -> R) -> R {
         run(&files(self.journal, &self.reservations, self.clock))
@@ -130,6 +143,7 @@ impl<'j, 'v> Workload<'j, 'v> {
     pub fn step(&mut self) -> Result<Op> {
         self.clock += 1;
         let op = self.only[self.random.below(self.only.len() as u32) as usize];
+        self.begun = Some(op);
         let done = op.run(self);
         let outcome = self.outcomes.entry(op).or_default();
         match done {

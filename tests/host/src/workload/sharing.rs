@@ -152,7 +152,11 @@ impl Workload<'_, '_> {
             wanted.resize(wanted.len().max(end), 0);
             wanted[to..end].copy_from_slice(&source[from..from + len as usize]);
         }
-        self.change(remap.target, wanted, |file| file.clone_range(&remap))
+        self.change(remap.target, wanted, |file| {
+            // Where fewer will do, a lack of space is no error.
+            let all = file.clone_range(&remap)? == len;
+            all.then_some(()).ok_or(Error::NoSpace)
+        })
     }
 
     pub(super) fn dedupe(&mut self) -> Result<bool> {

@@ -6,6 +6,7 @@
 
 mod full;
 mod hostile;
+mod refused;
 
 use crate::power_cuts::{many, without_contents, Content};
 use kernel::alloc::faults::{self, FailAfter};
