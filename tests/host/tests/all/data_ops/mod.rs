@@ -5,6 +5,7 @@
 
 mod content;
 mod mixed;
+mod seeds;
 mod world;
 
 use world::World;

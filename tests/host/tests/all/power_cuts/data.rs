@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations on content: after a power cut each byte of a file is what one of the operations that were
-//! not on stable storage left there, or what was there before; never what other files had in the block.
+//! Operations on content and attributes: after a power cut each byte of a file is what one of the
+//! operations that were not on stable storage left there, or what was there before; never what other
+//! files had in the block. Of attributes each is there with its old value or its new one.
 
 use crate::power_cuts::{many, operations::finish, Content};
 use std::collections::BTreeMap;
 use xfs_host::{
     file_io::FileIo,
     fixture::named,
-    libxfs::format::{inode::FileType, units::InodeNumber},
+    libxfs::{
+        attr,
+        error::Error,
+        format::{attr::Namespace, inode::FileType, units::InodeNumber},
+        inode::{Inode, Trust, WhichFork},
+    },
     log_journal::{Behaviour, LogJournal},
     random::Random,
     workload::{Op, Tree, Workload},
 };
-
-/// Contents of files.
-type State = BTreeMap<InodeNumber, Vec<u8>>;
 
 /// Those that change content in place.
 const IN_PLACE: &[Op] = &[
@@ -27,21 +30,52 @@ const IN_PLACE: &[Op] = &[
     Op::Preallocate,
 ];
 
+/// Attributes of an inode: the value of each name that operations give, if it is there.
+type Attributes = Vec<Option<Vec<u8>>>;
+
+/// Contents of files, and the attributes of all that has a name.
+#[derive(Default)]
+struct State {
+    contents: BTreeMap<InodeNumber, Vec<u8>>,
+    attributes: BTreeMap<InodeNumber, Attributes>,
+}
+
+fn attributes(journal: &LogJournal<'_>, number: InodeNumber) -> Attributes {
+    let mut inode = Inode::read(journal, number, Trust::Trusted).unwrap();
+    inode.load_extents(journal, WhichFork::Attr).unwrap();
+    let value = |space, name: u32| {
+        let name = format!("test{name}");
+        let mut value = vec![0; 65_536];
+        match attr::get(journal, &inode, space, name.as_bytes(), &mut value) {
+            Ok(len) => Some(value[..len].to_vec()),
+            Err(Error::NoAttribute) => None,
+            Err(error) => panic!("inode {number}, {name}: {error:?}"),
+        }
+    };
+    let spaces = [Namespace::User, Namespace::Root, Namespace::Secure];
+    let names = |space| (0..12).map(move |name| (space, name));
+    let all = spaces.into_iter().flat_map(names);
+    all.map(|(space, name)| value(space, name)).collect()
+}
+
 fn state(journal: &LogJournal<'_>) -> State {
     let io = FileIo::new(journal);
     let tree = Tree::read(journal).unwrap();
-    let files = tree
-        .inodes()
-        .filter(|(_, file_type)| *file_type == FileType::Regular);
-    files
-        .map(|(number, _)| (number, io.read_all(number).unwrap()))
-        .collect()
+    let mut state = State::default();
+    for (number, file_type) in tree.inodes() {
+        state.attributes.insert(number, attributes(journal, number));
+        if file_type == FileType::Regular {
+            state.contents.insert(number, io.read_all(number).unwrap());
+        }
+    }
+    state
 }
 
 /// That a file holds nothing but what it had in one of the states, byte by byte; or zeroes where an
 /// operation was cut.
-fn check(what: &str, number: InodeNumber, found: &[u8], states: &[State]) {
-    let had: Vec<&[u8]> = states.iter().map(|state| &state[&number][..]).collect();
+fn check_content(what: &str, number: InodeNumber, found: &[u8], states: &[State]) {
+    let had = states.iter().map(|state| &state.contents[&number][..]);
+    let had: Vec<&[u8]> = had.collect();
     let most = had.iter().map(|content| content.len()).max().unwrap();
     let least = had.iter().map(|content| content.len()).min().unwrap();
     assert!(
@@ -60,6 +94,22 @@ fn check(what: &str, number: InodeNumber, found: &[u8], states: &[State]) {
     }
 }
 
+fn check(what: &str, found: &State, states: &[State]) {
+    for (number, content) in &found.contents {
+        check_content(what, *number, content, states);
+    }
+    for (number, attributes) in &found.attributes {
+        for (index, value) in attributes.iter().enumerate() {
+            let had = |state: &State| state.attributes[number][index] == *value;
+            let known = states.iter().any(had);
+            assert!(
+                known,
+                "{what}: attribute {index} of inode {number} is of no state"
+            );
+        }
+    }
+}
+
 fn cut_everywhere(shape: &'static str, ops: &[Op], steps: u32, seed: u64) {
     let mut random = Random::new(seed + 2000);
     let behaviour = Behaviour {
@@ -73,7 +123,7 @@ fn cut_everywhere(shape: &'static str, ops: &[Op], steps: u32, seed: u64) {
     let mut stable = vec![0];
     let history = before.record(behaviour, |journal, power| {
         let mut names = Workload::new(journal, seed, &[Op::Create]).unwrap();
-        while state(journal).len() < 4 {
+        while state(journal).contents.len() < 4 {
             names.step().unwrap();
         }
         journal.write_all().unwrap();
@@ -109,9 +159,7 @@ fn cut_everywhere(shape: &'static str, ops: &[Op], steps: u32, seed: u64) {
         after.recover(behaviour, |journal, replayed| {
             finish(journal, replayed)?;
             let what = format!("{shape}, seed {seed}, {writes} writes");
-            for (number, found) in state(journal) {
-                check(&what, number, &found, &states[least..=most]);
-            }
+            check(&what, &state(journal), &states[least..=most]);
             Ok(())
         });
     }
@@ -125,11 +173,18 @@ fn content_is_old_or_new_and_never_another_files() {
 }
 
 #[test]
-fn content_is_old_or_new_where_files_share_and_exchange_it() {
-    let ops = [IN_PLACE, Op::SHARING, Op::SHARING, Op::XATTRS].concat();
-    for (shape, first) in [("empty", 100), ("block-1k", 200), ("rt-groups", 300)] {
-        for seed in first..first + u64::from(many(2)) {
-            cut_everywhere(shape, &ops, 20, seed);
-        }
+fn content_and_attributes_are_old_or_new_where_files_share_exchange_and_move_it() {
+    // Names stay as they are.
+    let ops = [Op::DATA, Op::DATA, Op::SHARING, Op::SHARING, Op::XATTRS].concat();
+    let shapes = [
+        "empty",
+        "rt-groups",
+        "block-1k",
+        "bare",
+        "metadir",
+        "no-rmapbt",
+    ];
+    for seed in 0..u64::from(many(4)) {
+        cut_everywhere(shapes[seed as usize % shapes.len()], &ops, 12, seed);
     }
 }

@@ -8,7 +8,10 @@ mod data;
 mod operations;
 mod staging;
 
-use std::sync::Arc;
+use std::sync::{
+    atomic::{AtomicU32, Ordering},
+    Arc,
+};
 use xfs_host::{
     fixture::{named, Image, Shape},
     image::{Disk, Disks, ImageStore, Overlay, ScratchDisk},
@@ -35,9 +38,13 @@ pub fn without_contents(listing: &[Vec<u8>]) -> Vec<Vec<u8>> {
     listing.iter().map(fields).collect()
 }
 
+/// Of so many file systems that were recovered, one is put to `xfs_repair`.
+const REPAIRED: u32 = 50;
+
 /// What the disks of a file system hold.
 #[derive(Clone)]
 pub struct Content {
+    image: Image,
     data: Overlay,
     log: Option<Overlay>,
     rt: Option<Overlay>,
@@ -45,16 +52,18 @@ pub struct Content {
 
 impl Content {
     fn of(shape: &str) -> Self {
-        Self::over(Image::small(named(shape)).disks())
+        Self::over(Image::small(named(shape)))
     }
 
     /// A file system of a shape with nothing in it.
     pub fn empty(shape: &'static Shape) -> Self {
-        Self::over(Image::empty(shape).disks())
+        Self::over(Image::empty(shape))
     }
 
-    fn over(disks: Disks) -> Self {
+    fn over(image: Image) -> Self {
+        let disks = image.disks();
         Self {
+            image,
             data: Overlay::new(disks.data),
             log: disks.log.map(Overlay::new),
             rt: disks.rt.map(Overlay::new),
@@ -70,6 +79,7 @@ impl Content {
     pub fn with(&self, disks: Vec<Overlay>) -> Self {
         let mut disks = disks.into_iter();
         Self {
+            image: self.image.clone(),
             data: disks.next().unwrap(),
             log: self.log.is_some().then(|| disks.next().unwrap()),
             rt: self.rt.is_some().then(|| disks.next().unwrap()),
@@ -109,7 +119,12 @@ impl Content {
         behaviour: Behaviour,
         finish: impl FnOnce(&LogJournal<'_>, Option<Replayed>) -> Result,
     ) {
-        let disks = self.disks(|disk| Arc::new(ScratchDisk::from(disk)));
+        let mut scratch = Vec::new();
+        let disks = self.disks(|overlay| {
+            let disk = Arc::new(ScratchDisk::from(overlay));
+            scratch.push(disk.clone());
+            disk
+        });
         let mut volume = Volume::open(disks.clone()).unwrap();
         let replayed = volume.replay(Options::default()).unwrap();
         let journal = LogJournal::open(&volume, replayed.as_ref(), behaviour).unwrap();
@@ -117,6 +132,17 @@ impl Content {
         journal.unmount().unwrap();
         assert_eq!((journal.shutdown(), journal.held()), (None, 0));
         assert_whole(disks);
+        static RECOVERED: AtomicU32 = AtomicU32::new(0);
+        if RECOVERED.fetch_add(1, Ordering::Relaxed) % REPAIRED == 0 {
+            let after = self.with(scratch.iter().map(|disk| disk.snapshot()).collect());
+            after.check_by_repair();
+        }
+    }
+
+    /// That `xfs_repair -n` finds nothing.
+    fn check_by_repair(&self) {
+        let (log, rt) = (self.log.as_ref(), self.rt.as_ref());
+        self.image.check_all(&self.data, log, rt);
     }
 
     /// The same, but the power is cut once more, after so many writes; what is there then.

@@ -54,7 +54,8 @@ fn cut_everywhere(shape: &'static str, steps: u32, cuts: u32, seed: u64) {
     let mut begun = Vec::new();
     let mut stable = vec![0];
     let history = before.record(behaviour, |journal, power| {
-        let mut workload = Workload::new(journal, seed, Op::NAMES).unwrap();
+        let atomic = [Op::NAMES, Op::ATTRIBUTES, &[Op::Exchange]].concat();
+        let mut workload = Workload::new(journal, seed, &atomic).unwrap();
         states.push(listed(journal));
         for _ in 0..steps {
             begun.push(power.writes());
@@ -100,7 +101,7 @@ fn cut_everywhere(shape: &'static str, steps: u32, cuts: u32, seed: u64) {
 #[test]
 fn operations_are_done_or_not() {
     for seed in 0..u64::from(many(2)) {
-        cut_everywhere("empty", 30, many(10), seed);
+        cut_everywhere("empty", 30, many(20), seed);
     }
 }
 
