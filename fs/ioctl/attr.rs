@@ -265,8 +265,10 @@ fn set(node: &Inode, name: &[u8], op: &abi::AttrMultiOp) -> Result {
 
 fn operate(file: &Caller<'_>, node: &Inode, op: &mut abi::AttrMultiOp) -> Result {
     namespace(op.flags)?;
-    let mut name = [0; NAME_ROOM];
-    let name = UserAddress(op.name).read_string(&mut name)?;
+    // Not on the stack: setting one goes deep.
+    let mut room: KVec<u8> = KVec::new();
+    room.resize(NAME_ROOM, 0, GFP_KERNEL)?;
+    let name = UserAddress(op.name).read_string(&mut room)?;
     match op.opcode {
         attr_op::GET => get(node, name, op),
         attr_op::SET => file.writing(|| set(node, name, op)),
