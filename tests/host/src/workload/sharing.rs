@@ -7,7 +7,10 @@ use crate::{
     file_io::FileIo,
     libxfs::{
         error::{Error, Result},
-        format::units::InodeNumber,
+        format::{
+            inode::{flags::Flags2, InodeCore},
+            units::InodeNumber,
+        },
         inode::{Inode, Trust, WhichFork},
         ops::{self, ExchangeRange, Remap},
         store::{Device, Store},
@@ -131,6 +134,18 @@ impl Workload<'_, '_> {
         self.journal.geometry().features.reflink()
     }
 
+    /// The CoW extent size hint that a clone of all of a file over all of another one takes along.
+    fn carried_hint(&self, remap: &Remap, len: u64) -> Result<Option<u32>> {
+        let core = |number| -> Result<InodeCore> {
+            Ok(Inode::read(self.journal, number, Trust::Trusted)?.core)
+        };
+        let (source, target) = (core(remap.source)?, core(remap.target)?);
+        let all = remap.from == 0 && remap.to == 0 && len == source.size && len >= target.size;
+        let hinted = |core: &InodeCore| core.flags2.has(Flags2::COWEXTSIZE);
+        let carried = all && len != 0 && hinted(&source) && !hinted(&target);
+        Ok(Some(source.cowextsize).filter(|&hint| carried && hint != 0))
+    }
+
     pub(super) fn clone_range(&mut self) -> Result<bool> {
         let Some(pair) = self.pair()? else {
             return Ok(false);
@@ -152,11 +167,19 @@ impl Workload<'_, '_> {
             wanted.resize(wanted.len().max(end), 0);
             wanted[to..end].copy_from_slice(&source[from..from + len as usize]);
         }
-        self.change(remap.target, wanted, |file| {
+        let carried = self.carried_hint(&remap, len)?;
+        let done = self.change(remap.target, wanted, |file| {
             // Where fewer will do, a lack of space is no error.
             let all = file.clone_range(&remap)? == len;
             all.then_some(()).ok_or(Error::NoSpace)
-        })
+        })?;
+        if let Some(hint) = carried {
+            if let Some(attributes) = self.model.attributes.get_mut(&remap.target) {
+                attributes.flags2 |= Flags2::COWEXTSIZE;
+                attributes.hints.1 = hint;
+            }
+        }
+        Ok(done)
     }
 
     pub(super) fn dedupe(&mut self) -> Result<bool> {
