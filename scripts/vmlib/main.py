@@ -19,6 +19,8 @@ TIMED_OUT, FAILED = 124, 125
 # Seconds that the machine may take for its last words once it is doomed, and
 # for the stacks of its tasks; so long without a word, and it has said them all.
 LAST_WORDS, STACKS, SILENCE = 40, 40, 3
+# What the guest's power-cut has the kernel say.
+POWER_CUT = "vm: power cut"
 
 
 def say(text):
@@ -38,6 +40,7 @@ class Run:
         self.ready_at = None
         self.ended_at = None
         self.over = False
+        self.cut = False
         self.doomed_at = None
         self.heard_at = 0
 
@@ -47,6 +50,8 @@ class Run:
         self.heard_at = time.monotonic()
         if self.plan.verbose:
             write_all(2, line.encode() + b"\n")
+        if line.endswith(POWER_CUT):
+            self.cut = True
         if self.doomed_at is None and reports.fatal(line):
             self.doomed_at = time.monotonic()
 
@@ -66,6 +71,10 @@ class Run:
     def silent(self):
         """Has the kernel fallen silent?"""
         return time.monotonic() > self.heard_at + SILENCE
+
+    def done(self):
+        """Is there nothing to wait for: no power, or no hope?"""
+        return self.cut or self.hopeless()
 
     def hopeless(self):
         """Is it pointless to wait on?"""
@@ -179,6 +188,8 @@ def conclude(run, in_time, machine):
         say(f"the kernel reported a fault; the whole log is in {keep()}")
         show(report)
         return FAILED
+    if run.cut:
+        return 0
     if run.hopeless():
         say(f"the kernel died; the whole log is in {keep()}")
         show(run.log[-60:])
@@ -235,14 +246,14 @@ def run_in(folder, plan):
         machine.start(initrd, lines)
         if plan.command:
             deadline = time.monotonic() + plan.timeout if plan.timeout else float("inf")
-            in_time = serve(lines, run.hopeless, deadline)
+            in_time = serve(lines, run.done, deadline)
             if not in_time:
                 machine.ask_stacks(console)
                 run.heard_at = time.monotonic()
                 serve(lines, run.silent, time.monotonic() + STACKS)
         else:
             terminal = Terminal(lines[-1])
-            terminal.pump(lines, run.hopeless)
+            terminal.pump(lines, run.done)
     finally:
         if terminal:
             terminal.close()

@@ -10,7 +10,8 @@ status; without COMMAND, gives a shell in one. What COMMAND prints is all that
 is printed, unless something goes wrong."""
 
 EPILOG = """In the machine the disks are $DISK1, $DISK2, ..., $DRIVER is the driver and
-$XFS_RUST_KO our module. Its standard input is empty.
+$XFS_RUST_KO our module. Its standard input is empty. "power-cut" there ends
+the machine at once, as a power cut would, and the run with status 0.
 
 Status 124: out of time; the stacks of blocked tasks are shown. 125: the kernel
 reported a bug, a warning, a bad access, a locking fault or a leak, or the
