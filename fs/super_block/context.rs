@@ -236,19 +236,6 @@ fn set(fc: Context, name: &CStr, key: Key, value: Value<'_>) -> Result {
 /// Called by the VFS with a context that `init` set up.
 unsafe extern "C" fn get_tree(fc: *mut bindings::fs_context) -> c_int {
     // SAFETY: By the caller.
-    let Some(context) = (unsafe { Context::from_raw(fc) }) else {
-        return EINVAL.to_errno();
-    };
-    if !context.is_read_only() {
-        context.refuse(
-            &Prefix::new(None),
-            format_args!("read-write mounts are not supported yet: mount with -o ro"),
-        );
-        // Not EROFS: mount(8) takes that for a device that cannot be written, and tries again
-        // read-only without a word of this.
-        return EOPNOTSUPP.to_errno();
-    }
-    // SAFETY: By the caller.
     unsafe { bindings::get_tree_bdev(fc, Some(fill_super)) }
 }
 
@@ -299,13 +286,6 @@ unsafe extern "C" fn reconfigure(fc: *mut bindings::fs_context) -> c_int {
     if let Err(fault) = new.options.check(context.is_read_only()) {
         mount.print(Level::Warning, format_args!("{fault}"));
         return EINVAL.to_errno();
-    }
-    if !context.is_read_only() {
-        context.refuse(
-            mount.prefix(),
-            format_args!("remounting read-write is not supported yet"),
-        );
-        return EROFS.to_errno();
     }
     if let Err(Refused(error, line)) = life::remount(mount, context.is_read_only()) {
         context.refuse(mount.prefix(), format_args!("{line}"));

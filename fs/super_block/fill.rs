@@ -333,14 +333,6 @@ impl Filling {
             if head.is_clean() {
                 return Ok(None);
             }
-            // Recovery works, but its deepest calls take more stack than the kernel has.
-            return Err(self.refuse(
-                EROFS,
-                format_args!(
-                    "the log is dirty and recovery is not supported yet: \
-                     mount with -o ro,norecovery to see what is in place"
-                ),
-            ));
         }
         if mount.log_is_read_only() {
             return Err(self.refuse(

@@ -193,4 +193,11 @@ void xfs_helper_down_write_of_writer(struct rw_semaphore *sem,
 				     struct super_block *sb)
 {
 	down_write_nest_lock(sem, &sb->s_writers.rw_sem[SB_FREEZE_FS - 1]);
+	/*
+	 * The right to write may end before the semaphore is let go of, and to
+	 * lockdep what nests in it would have to end first. It has seen the
+	 * order that we came in: from here on each is held by itself.
+	 */
+	rwsem_release(&sem->dep_map, _RET_IP_);
+	rwsem_acquire(&sem->dep_map, 0, 1, _RET_IP_);
 }
