@@ -175,7 +175,8 @@ impl Workload<'_, '_> {
         let Some((number, mut content)) = self.file()? else {
             return Ok(false);
         };
-        let aligned = range.is_aligned(self.journal.geometry());
+        let unit = self.unit(number)?;
+        let aligned = range.start() % unit == 0 && range.end() % unit == 0;
         let wanted = (aligned && range.end() < content.len() as u64).then(|| {
             content.drain(range.start() as usize..range.end() as usize);
             content
@@ -188,7 +189,8 @@ impl Workload<'_, '_> {
         let Some((number, mut content)) = self.file()? else {
             return Ok(false);
         };
-        let aligned = range.is_aligned(self.journal.geometry());
+        let unit = self.unit(number)?;
+        let aligned = range.start() % unit == 0 && range.end() % unit == 0;
         let inside = range.start() < content.len() as u64;
         if content.len() as u64 + range.len() > self.limit() * 2 {
             return Ok(false);

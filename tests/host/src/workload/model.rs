@@ -116,6 +116,17 @@ impl Workload<'_, '_> {
         Ok(None)
     }
 
+    /// Bytes in which a file's content is given space, and in which it can move.
+    pub(super) fn unit(&self, number: InodeNumber) -> Result<u64> {
+        let geo = self.journal.geometry();
+        let inode = Inode::read(self.journal, number, Trust::Trusted)?;
+        let blocks = match inode.core.is_realtime() {
+            true => geo.rt_extent_size,
+            false => 1,
+        };
+        Ok(u64::from(geo.block_size) * u64::from(blocks))
+    }
+
     /// Learns what a file holds, the first time; whether it is one that operations change.
     fn know(&mut self, number: InodeNumber) -> Result<bool> {
         let most = self.limit() * 2;

@@ -39,12 +39,7 @@ impl Workload<'_, '_> {
             two = self.any_file()?.unwrap_or(two);
         }
         let content = |number| self.model.contents[&number].clone();
-        let geo = self.journal.geometry();
-        let blocks = match device(one)? {
-            Device::Realtime => geo.rt_extent_size,
-            Device::Data | Device::Log => 1,
-        };
-        let unit = u64::from(geo.block_size) * u64::from(blocks);
+        let unit = self.unit(one)?;
         Ok(Some(Pair {
             contents: [content(one), content(two)],
             numbers: [one, two],

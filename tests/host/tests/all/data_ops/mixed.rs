@@ -83,6 +83,8 @@ shapes! {
     operations_with_metadata_directories: "metadir", 16;
     operations_with_a_log_of_its_own: "external-log", 17;
     operations_beside_a_realtime_device: "rt-groups", 18;
+    operations_in_large_realtime_extents: "rt-groups-1k", 19;
+    operations_in_realtime_extents_without_groups: "rt-extent-64k", 20;
 }
 
 /// Takes all free blocks but `left`; returns how many.
