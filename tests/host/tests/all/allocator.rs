@@ -3,7 +3,10 @@
 //! The allocator of a group against a plain map of what is free, on real images.
 
 use proptest::{collection::vec, prelude::*};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use xfs_host::{
     fixture::{named, tree::Size, Image, Shape},
     image::{Disks, ScratchDisk},
@@ -23,7 +26,7 @@ use xfs_host::{
 };
 
 /// Small blocks, so that the trees grow.
-static SMALL_BLOCKS: Shape = Shape {
+pub static SMALL_BLOCKS: Shape = Shape {
     name: "block-1k-no-rmapbt",
     args: &["-b", "size=1024", "-m", "rmapbt=0", "-d", "agcount=8"],
     log: false,
@@ -43,7 +46,7 @@ enum Op {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum How {
+pub enum How {
     Exact,
     Near,
     BySize,
@@ -72,29 +75,129 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// What should be free: each extent's length by its first block, and the same by length.
+#[derive(Default)]
+pub struct Free {
+    pub by_block: BTreeMap<u32, u32>,
+    by_length: BTreeSet<(u32, u32)>,
+}
+
+impl Free {
+    fn add(&mut self, start: u32, count: u32) {
+        self.by_block.insert(start, count);
+        self.by_length.insert((count, start));
+    }
+
+    fn drop(&mut self, start: u32) -> Option<u32> {
+        let count = self.by_block.remove(&start)?;
+        self.by_length.remove(&(count, start));
+        Some(count)
+    }
+
+    /// Removes an extent from the free ones.
+    pub fn note_taken(&mut self, extent: &FreeExtent) {
+        let before = self.by_block.range(..=extent.start.0).next_back();
+        let (&start, &count) = before.unwrap();
+        let end = start + count;
+        assert!(extent.end().0 <= end);
+        self.drop(start);
+        if start < extent.start.0 {
+            self.add(start, extent.start.0 - start);
+        }
+        if extent.end().0 < end {
+            self.add(extent.end().0, end - extent.end().0);
+        }
+    }
+
+    /// Adds an extent to the free ones.
+    pub fn note_freed(&mut self, extent: &FreeExtent) {
+        let (mut start, mut count) = (extent.start.0, extent.count);
+        if let Some(behind) = self.drop(start + count) {
+            count += behind;
+        }
+        if let Some((&before, &len)) = self.by_block.range(..start).next_back() {
+            if before + len == start {
+                self.drop(before);
+                (start, count) = (before, count + len);
+            }
+        }
+        self.add(start, count);
+    }
+
+    /// The most that a request can get out of all that is free.
+    fn best(&self, request: &Request) -> Option<u32> {
+        let mut best = None;
+        // The longest come first, and none gives more than it has.
+        for &(count, start) in self.by_length.iter().rev() {
+            if count < request.min || best >= Some(count) {
+                break;
+            }
+            best = best.max(length_from(start, count, request));
+        }
+        best
+    }
+
+    /// That an answer is right, and takes what was given.
+    pub fn judge(&mut self, how: How, at: u32, request: &Request, taken: Option<FreeExtent>) {
+        match (how, taken) {
+            (How::Exact, None) => {
+                let around = self.by_block.range(..=at).next_back();
+                let left = around.map_or(0, |(start, count)| (start + count).saturating_sub(at));
+                assert!(left < request.min);
+            }
+            (How::Exact, Some(taken)) => assert_eq!(taken.start.0, at),
+            (_, None) => assert_eq!(self.best(request), None),
+            (_, Some(taken)) => {
+                assert_eq!(taken.start.0 % request.alignment, 0);
+                assert_eq!(Some(taken.count), self.best(request), "{how:?} {request:?}");
+            }
+        }
+        if let Some(taken) = taken {
+            assert_eq!(length(taken.count, request), Some(taken.count));
+            self.note_taken(&taken);
+        }
+    }
+}
+
+/// The length that a request takes of so many blocks.
+fn length(available: u32, request: &Request) -> Option<u32> {
+    let most = available.min(request.max);
+    if most < request.min {
+        return None;
+    }
+    let fits = |len: &u32| len % request.multiple == request.remainder;
+    Some((request.min..=most).rev().find(fits).unwrap_or(most))
+}
+
+/// The length that it gets out of a free extent.
+fn length_from(start: u32, count: u32, request: &Request) -> Option<u32> {
+    let skipped = start.next_multiple_of(request.alignment) - start;
+    length(count.checked_sub(skipped)?, request)
+}
+
 /// A group and what should be in it.
-struct Group<'j> {
-    journal: &'j SyncJournal,
+pub struct Group<'j> {
+    pub journal: &'j SyncJournal,
     log: LogReservations,
-    ag: AgNumber,
-    free: BTreeMap<u32, u32>,
-    taken: Vec<FreeExtent>,
+    pub ag: AgNumber,
+    pub free: Free,
+    pub taken: Vec<FreeExtent>,
     /// Taken off the list, to be freed in a later transaction.
-    surplus: Vec<AgBlock>,
+    pub surplus: Vec<AgBlock>,
 }
 
 impl<'j> Group<'j> {
-    fn new(journal: &'j SyncJournal, ag: AgNumber) -> Self {
+    pub fn new(journal: &'j SyncJournal, ag: AgNumber) -> Self {
         let mut group = Self {
             journal,
             log: LogReservations::new(journal.geometry()).unwrap(),
             ag,
-            free: BTreeMap::new(),
+            free: Free::default(),
             taken: Vec::new(),
             surplus: Vec::new(),
         };
         for extent in group.by_block() {
-            group.free.insert(extent.start.0, extent.count);
+            group.free.add(extent.start.0, extent.count);
         }
         group
     }
@@ -123,34 +226,6 @@ impl<'j> Group<'j> {
         found
     }
 
-    /// Removes an extent from the free ones.
-    fn note_taken(&mut self, extent: &FreeExtent) {
-        let (&start, &count) = self.free.range(..=extent.start.0).next_back().unwrap();
-        let end = start + count;
-        assert!(extent.end().0 <= end);
-        self.free.remove(&start);
-        if start < extent.start.0 {
-            self.free.insert(start, extent.start.0 - start);
-        }
-        if extent.end().0 < end {
-            self.free.insert(extent.end().0, end - extent.end().0);
-        }
-    }
-
-    /// Adds an extent to the free ones.
-    fn note_freed(&mut self, mut extent: FreeExtent) {
-        if let Some(count) = self.free.remove(&extent.end().0) {
-            extent.count += count;
-        }
-        if let Some((&start, &count)) = self.free.range(..extent.start.0).next_back() {
-            if start + count == extent.start.0 {
-                extent.start = AgBlock(start);
-                extent.count += count;
-            }
-        }
-        self.free.insert(extent.start.0, extent.count);
-    }
-
     /// Runs `work` in a transaction of its own, with the list filled before.
     fn transact<R>(
         &mut self,
@@ -176,7 +251,7 @@ impl<'j> Group<'j> {
         }
         trans.commit()?;
         for extent in listed {
-            self.note_taken(&extent);
+            self.free.note_taken(&extent);
         }
         self.surplus.extend(surplus);
         Ok(result)
@@ -202,33 +277,8 @@ impl<'j> Group<'j> {
             Ok(taken)
         });
         let taken = taken.unwrap();
-        let give = |(&start, &count): (&u32, &u32)| {
-            let free = FreeExtent {
-                start: AgBlock(start),
-                count,
-            };
-            request.first_of(&free).map(|part| part.count)
-        };
-        let best = self.free.iter().filter_map(give).max();
-        match (how, taken) {
-            (How::Exact, None) => {
-                let around = self.free.range(..=at.0).next_back();
-                let left = around.map_or(0, |(start, count)| (start + count).saturating_sub(at.0));
-                assert!(left < request.min);
-            }
-            (How::Exact, Some(taken)) => assert_eq!(taken.start, at),
-            (_, None) => assert_eq!(best, None),
-            (_, Some(taken)) => {
-                assert_eq!(taken.start.0 % request.alignment, 0);
-                // What is best can only have become shorter by this.
-                assert!(Some(taken.count) == best);
-            }
-        }
-        if let Some(taken) = taken {
-            assert_eq!(request.length(taken.count), Some(taken.count));
-            self.note_taken(&taken);
-            self.taken.push(taken);
-        }
+        self.free.judge(how, at.0, request, taken);
+        self.taken.extend(taken);
     }
 
     fn give(&mut self, extent: FreeExtent) {
@@ -238,7 +288,7 @@ impl<'j> Group<'j> {
             Ok(())
         })
         .unwrap();
-        self.note_freed(extent);
+        self.free.note_freed(&extent);
     }
 
     fn settle(&mut self) {
@@ -247,7 +297,7 @@ impl<'j> Group<'j> {
             let extent = FreeExtent { start, count: 1 };
             self.transact(0, |trans, agf| free(trans, agf, start, 1))
                 .unwrap();
-            self.note_freed(extent);
+            self.free.note_freed(&extent);
         }
     }
 
@@ -295,9 +345,10 @@ impl<'j> Group<'j> {
     }
 
     /// That both trees and the header say what they should.
-    fn compare(&self) {
+    pub fn compare(&self) {
         let mut expected: Vec<_> = self
             .free
+            .by_block
             .iter()
             .map(|(&start, &count)| FreeExtent {
                 start: AgBlock(start),
@@ -314,7 +365,7 @@ impl<'j> Group<'j> {
         assert_eq!(agf.longest.get(), longest);
     }
 
-    fn free_all(&mut self) {
+    pub fn free_all(&mut self) {
         while let Some(extent) = self.taken.pop() {
             self.give(extent);
             self.settle();
@@ -323,7 +374,7 @@ impl<'j> Group<'j> {
     }
 }
 
-fn opened(shape: &'static Shape) -> (SyncJournal, Arc<ScratchDisk>, Image) {
+pub fn opened(shape: &'static Shape) -> (SyncJournal, Arc<ScratchDisk>, Image) {
     let image = Image::small(shape);
     let disk = Arc::new(ScratchDisk::new(image.disks().data));
     let journal = SyncJournal::open(Disks::data(disk.clone())).unwrap();
@@ -391,7 +442,7 @@ fn a_full_group_gives_nothing_and_is_whole_again_when_all_is_freed() {
         }
     }
     group.compare();
-    let left: u32 = group.free.values().sum();
+    let left: u32 = group.free.by_block.values().sum();
     assert!(left < 400, "{left} blocks are left");
     group.free_all();
     journal.unmount().unwrap();

@@ -21,14 +21,14 @@ fn worst(len: u64) -> u64 {
 }
 
 /// The model: a file, block by block.
-struct Model {
+pub struct Model {
     blocks: Vec<Block>,
     /// What all delayed blocks have reserved.
     reserved: u64,
 }
 
 impl Model {
-    fn of(map: &ExtentMap, span: u64) -> Self {
+    pub fn of(map: &ExtentMap, span: u64) -> Self {
         let mut model = Self {
             blocks: vec![None; span as usize],
             reserved: 0,
@@ -50,7 +50,7 @@ impl Model {
         }
     }
 
-    fn compare(&self, map: &ExtentMap) {
+    pub fn compare(&self, map: &ExtentMap) {
         let told = Self::of(map, self.blocks.len() as u64);
         assert!(told.blocks == self.blocks, "another content");
         assert_eq!(told.reserved, self.reserved);
@@ -58,7 +58,7 @@ impl Model {
     }
 }
 
-fn is_joined(map: &ExtentMap) -> bool {
+pub fn is_joined(map: &ExtentMap) -> bool {
     let all: Vec<Mapping> = map.iter().collect();
     all.windows(2)
         .all(|pair| pair[0].joined(&pair[1]).is_none())
@@ -66,7 +66,7 @@ fn is_joined(map: &ExtentMap) -> bool {
 
 /// One edit, chosen at random.
 #[derive(Clone, Copy, Debug)]
-enum Edit {
+pub enum Edit {
     Add(Mapping),
     TakeOut(u64, u64),
     SetState(u64, u64, State),
@@ -74,7 +74,7 @@ enum Edit {
 }
 
 impl Edit {
-    fn choose(choices: &mut Seeded, span: u64) -> Self {
+    pub fn choose(choices: &mut Seeded, span: u64) -> Self {
         let mut below = |n: u64| choices.below(n as usize) as u64;
         let from = below(span);
         let len = 1 + below(20).min(span - from - 1);
@@ -97,7 +97,7 @@ impl Edit {
     }
 
     /// Makes the edit in both; how it ended.
-    fn make(self, map: &mut ExtentMap, model: &mut Model) -> Result<(), Error> {
+    pub fn make(self, map: &mut ExtentMap, model: &mut Model) -> Result<(), Error> {
         match self {
             Edit::Add(mapping) => {
                 let range = mapping.offset.0 as usize..mapping.end().0 as usize;
@@ -113,19 +113,16 @@ impl Edit {
                 let mut taken = Vec::new();
                 let (first, last) = (FileBlock(from), FileBlock(end));
                 map.take_out(first, last, &worst, &mut |mapping| taken.push(mapping))?;
-                let mut out = vec![None; model.blocks.len()];
+                let range = from as usize..end as usize;
+                let before = model.blocks[range.clone()].to_vec();
+                model.blocks[range.clone()].fill(None);
                 for mapping in &taken {
                     assert!(mapping.offset >= first && mapping.end() <= last);
-                    let mut one = Model {
-                        blocks: out,
-                        reserved: 0,
-                    };
-                    one.put(mapping);
-                    out = one.blocks;
+                    model.put(mapping);
                     model.reserved -= mapping.reserved();
                 }
-                let range = from as usize..end as usize;
-                assert_eq!(out[range.clone()], model.blocks[range.clone()]);
+                // All of what was there was told.
+                assert_eq!(before, model.blocks[range.clone()]);
                 model.blocks[range].fill(None);
                 Ok(())
             }

@@ -50,12 +50,12 @@ fn copied(inode: &Inode) -> Box<Inode> {
     })
 }
 
-fn journal(disk: Arc<ScratchDisk>, geo: Geometry) -> SyncJournal {
+fn journal(disk: Arc<ScratchDisk>, geo: Geometry, free_blocks: u64) -> SyncJournal {
     let store = ImageStore::with_geometry(Disks::data(disk), geo);
     let counters = Counters {
         inodes: 64,
         free_inodes: 0,
-        free_blocks: 1 << 30,
+        free_blocks,
         free_rt_extents: 0,
     };
     let journal = SyncJournal::new(store, counters);
@@ -67,6 +67,23 @@ impl LoneInode {
     /// The root of the image of a shape, with nothing in it; `change` makes another file system of
     /// it.
     pub fn new(shape: &str, change: impl FnOnce(&mut Geometry)) -> Self {
+        // More than anything claims: it is the pool that runs dry.
+        Self::with_space(shape, change, 20_000, 1 << 30)
+    }
+
+    /// As [`new`](Self::new), with so many blocks, and no more that can be claimed.
+    pub fn with_little(shape: &str, change: impl FnOnce(&mut Geometry), blocks: u64) -> Self {
+        let lone = Self::with_space(shape, change, blocks, blocks);
+        assert_eq!(lone.pool.left() as u64, blocks);
+        lone
+    }
+
+    fn with_space(
+        shape: &str,
+        change: impl FnOnce(&mut Geometry),
+        blocks: u64,
+        claimable: u64,
+    ) -> Self {
         let base = Image::of(named(shape)).disks();
         let store = ImageStore::open(base.clone()).unwrap();
         let mut geo = store.geometry().clone();
@@ -81,9 +98,9 @@ impl LoneInode {
         let half = u64::from(geo.ag_blocks / 2);
         let disk = Arc::new(ScratchDisk::new(base.data));
         Self {
-            journal: journal(disk.clone(), geo),
+            journal: journal(disk.clone(), geo, claimable),
             disk,
-            pool: Pool::new(half..half + half.min(20_000)),
+            pool: Pool::new(half..half + half.min(blocks)),
             inode: Some(inode),
             spare: None,
         }
@@ -93,7 +110,11 @@ impl LoneInode {
     pub fn copy(&self) -> Self {
         let disk = Arc::new(ScratchDisk::new(Arc::new(self.disk.snapshot())));
         Self {
-            journal: journal(disk.clone(), self.journal.geometry().clone()),
+            journal: journal(
+                disk.clone(),
+                self.journal.geometry().clone(),
+                self.journal.counters().free_blocks,
+            ),
             disk,
             pool: self.pool.clone(),
             inode: Some(copied(self.inode())),

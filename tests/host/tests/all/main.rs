@@ -48,6 +48,7 @@ mod space;
 mod space_changes;
 mod space_queries;
 mod symlink_changes;
+mod totals;
 mod transactions;
 mod walk;
 mod xfs_db_headers;

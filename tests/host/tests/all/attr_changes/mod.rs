@@ -27,7 +27,7 @@ use xfs_host::{
     mutation::{Choices, Seeded},
 };
 
-const LOG: LogReservation = LogReservation {
+pub const LOG: LogReservation = LogReservation {
     bytes: 100_000,
     count: 3,
     permanent: true,
@@ -40,11 +40,11 @@ fn times(long: u64) -> u64 {
     env::var_os("XFS_RUST_LONG").map_or(1, |_| long)
 }
 
-type Key = (Namespace, Vec<u8>);
+pub type Key = (Namespace, Vec<u8>);
 
-struct Harness {
+pub struct Harness {
     lone: LoneInode,
-    model: BTreeMap<Key, Vec<u8>>,
+    pub model: BTreeMap<Key, Vec<u8>>,
 }
 
 impl Deref for Harness {
@@ -63,10 +63,20 @@ impl DerefMut for Harness {
 
 impl Harness {
     fn new(shape: &str) -> Self {
+        Self::of(LoneInode::new(shape, |_| ()))
+    }
+
+    /// An inode without attributes.
+    pub fn of(lone: LoneInode) -> Self {
         Self {
-            lone: LoneInode::new(shape, |_| ()),
+            lone,
             model: BTreeMap::new(),
         }
+    }
+
+    /// The inode, and its model.
+    pub fn parts(&mut self) -> (&mut LoneInode, &mut BTreeMap<Key, Vec<u8>>) {
+        (&mut self.lone, &mut self.model)
     }
 
     fn copy(&self) -> Self {
@@ -83,7 +93,7 @@ impl Harness {
         })
     }
 
-    fn get(&self, namespace: Namespace, name: &[u8]) -> Option<Vec<u8>> {
+    pub fn get(&self, namespace: Namespace, name: &[u8]) -> Option<Vec<u8>> {
         let mut value = vec![0; 65536];
         match attr::get(&self.journal, self.inode(), namespace, name, &mut value) {
             Ok(length) => {
@@ -134,7 +144,7 @@ impl Harness {
         Ok(())
     }
 
-    fn check(&self) {
+    pub fn check(&self) {
         let mut listed = BTreeMap::new();
         let how = Listing {
             buffer_size: 0,
@@ -166,7 +176,7 @@ impl Harness {
         assert_eq!(u64::from(self.inode().core.anextents), map.count());
     }
 
-    fn form(&self) -> &'static str {
+    pub fn form(&self) -> &'static str {
         match &self.inode().attr {
             None => "none",
             Some(Fork::Local(_)) => "short",
@@ -176,10 +186,10 @@ impl Harness {
     }
 }
 
-struct Random(Seeded);
+pub struct Random(pub Seeded);
 
 impl Random {
-    fn key(&mut self) -> Key {
+    pub fn key(&mut self) -> Key {
         let spaces = [Namespace::User, Namespace::Root, Namespace::Secure];
         let namespace = spaces[self.0.below(3)];
         let name = match self.0.below(6) {
@@ -193,7 +203,7 @@ impl Random {
         (namespace, name)
     }
 
-    fn value(&mut self, most: usize) -> Vec<u8> {
+    pub fn value(&mut self, most: usize) -> Vec<u8> {
         let len = match self.0.below(12) {
             0 => self.0.below(most + 1),
             1 => self.0.below(3000),
@@ -204,12 +214,13 @@ impl Random {
         vec![byte; len]
     }
 
-    fn known(&mut self, harness: &Harness) -> Option<Key> {
+    /// An attribute that there is, if there is any.
+    pub fn known(&mut self, model: &BTreeMap<Key, Vec<u8>>) -> Option<Key> {
         let key = self.key();
-        let mut after = harness.model.range(key..);
+        let mut after = model.range(key..);
         after
             .next()
-            .or_else(|| harness.model.iter().next())
+            .or_else(|| model.iter().next())
             .map(|(key, _)| key.clone())
     }
 }
@@ -234,7 +245,7 @@ fn attributes_equal_a_map_through_all_forms() {
                         break;
                     }
                     let logged = random.0.below(3) == 0;
-                    let known = random.known(&harness);
+                    let known = random.known(&harness.model);
                     let choice = random.0.below(16);
                     match known {
                         Some((space, name)) if choice < 3 => {

@@ -111,6 +111,8 @@ pub struct Held<T: Tree> {
     pub root: Option<(T::Pointer, u32)>,
     pub fork: Vec<u8>,
     next: u32,
+    /// Blocks that it had, and may have again.
+    freed: Vec<u32>,
     blocks: BTreeSet<u32>,
     /// Blocks that it may still allocate.
     pub allowance: u32,
@@ -154,8 +156,10 @@ impl<T: Tree, J: Journal> Hook<J, T> for HeldHook<'_, T> {
             return Err(Error::Invalid);
         }
         // Not side by side, and a freed one again at times.
-        self.0.next += 3;
-        let block = 100 + self.0.next;
+        let block = self.0.freed.pop().unwrap_or_else(|| {
+            self.0.next += 3;
+            100 + self.0.next
+        });
         assert!(self.0.blocks.insert(block));
         Ok(pointer::<T>(block))
     }
@@ -165,8 +169,8 @@ impl<T: Tree, J: Journal> Hook<J, T> for HeldHook<'_, T> {
         if !self.0.blocks.remove(&block) {
             return Err(Error::Invalid);
         }
-        if self.0.next == block - 100 {
-            self.0.next -= 3;
+        if block % 2 == 0 {
+            self.0.freed.push(block);
         }
         Ok(())
     }
@@ -184,6 +188,15 @@ impl<T: Kept> Held<T> {
     /// A path in it that stands nowhere.
     pub fn path() -> Path<BlockId, T> {
         Path::new(T::scope(), Self::owner())
+    }
+
+    /// How many levels it has.
+    pub fn levels(&self) -> u32 {
+        match self.root {
+            Some((_, levels)) => levels,
+            // A root in a fork begins with its level.
+            None => u32::from(self.fork[1]) + 1,
+        }
     }
 
     /// Its blocks, in a transaction.
@@ -212,6 +225,7 @@ impl<T: Kept> Held<T> {
             root: None,
             fork: Vec::new(),
             next: 0,
+            freed: Vec::new(),
             blocks: BTreeSet::new(),
             allowance: u32::MAX,
         };

@@ -82,7 +82,11 @@ impl DerefMut for Harness {
 impl Harness {
     /// An empty directory on the image of a shape; `change` makes another file system of it.
     pub fn new(shape: &str, change: impl FnOnce(&mut Geometry)) -> Self {
-        let lone = LoneInode::new(shape, change);
+        Self::of(LoneInode::new(shape, change))
+    }
+
+    /// An empty directory in that inode.
+    pub fn of(lone: LoneInode) -> Self {
         let mut harness = Self {
             geo: DirGeometry::new(lone.journal.geometry()),
             lone,
@@ -90,9 +94,17 @@ impl Harness {
             forms: BTreeSet::new(),
         };
         harness
-            .run(|trans, _, dir| change::init(trans, dir, InodeNumber(128)))
+            .lone
+            .run(LOG, 0, |trans, _, dir| {
+                change::init(trans, dir, InodeNumber(128))
+            })
             .unwrap();
         harness
+    }
+
+    /// The inode, and its model.
+    pub fn parts(&mut self) -> (&mut LoneInode, &mut Model) {
+        (&mut self.lone, &mut self.model)
     }
 
     /// The same directory on a disk whose changes begin here.

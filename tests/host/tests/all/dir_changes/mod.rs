@@ -3,10 +3,10 @@
 //! Directories that are changed: readers see what a plain map has, in every form and on every way
 //! between two.
 
-mod harness;
+pub mod harness;
 mod repair;
 
-use harness::{Form, Harness};
+use harness::{Form, Harness, Model};
 use kernel::alloc::faults::FailAfter;
 use std::env;
 use xfs_host::{
@@ -39,13 +39,13 @@ const TYPES: [FileType; 4] = [
 /// Behind those that the file system keeps for itself.
 const FIRST_INODE: u64 = 1000;
 
-struct Random {
-    choices: Seeded,
+pub struct Random {
+    pub choices: Seeded,
     longest: usize,
 }
 
 impl Random {
-    fn new(seed: u64, longest: usize) -> Self {
+    pub fn new(seed: u64, longest: usize) -> Self {
         Self {
             choices: Seeded(seed),
             longest,
@@ -53,7 +53,7 @@ impl Random {
     }
 
     /// A name: of a family of one hash, short, or of any length.
-    fn name(&mut self) -> Vec<u8> {
+    pub fn name(&mut self) -> Vec<u8> {
         let byte = |choices: &mut Seeded| match choices.below(255) as u8 + 1 {
             b'/' => b'_',
             byte => byte,
@@ -69,14 +69,14 @@ impl Random {
         }
     }
 
-    fn target(&mut self) -> (InodeNumber, FileType) {
+    pub fn target(&mut self) -> (InodeNumber, FileType) {
         let number = InodeNumber(FIRST_INODE + self.choices.below(1000) as u64);
         (number, TYPES[self.choices.below(TYPES.len())])
     }
 
-    fn known(&mut self, harness: &Harness) -> Option<Vec<u8>> {
+    /// A name that there is, if there is any.
+    pub fn known(&mut self, names: &Model) -> Option<Vec<u8>> {
         let start = self.name();
-        let names = &harness.model;
         names
             .range(start..)
             .next()
@@ -108,7 +108,7 @@ fn churn(harness: &mut Harness, random: &mut Random, most: usize, rounds: usize)
 }
 
 fn step(harness: &mut Harness, random: &mut Random, growing: bool) {
-    let known = random.known(harness);
+    let known = random.known(&harness.model);
     match (random.choices.below(16), known) {
         (0, Some(name)) => {
             let (inode, ftype) = random.target();
@@ -136,7 +136,7 @@ fn step(harness: &mut Harness, random: &mut Random, growing: bool) {
 }
 
 /// Directory blocks of one block of 1 KiB, which no `mkfs.xfs` makes, so that trees get deep.
-fn tiny(geo: &mut Geometry) {
+pub fn tiny(geo: &mut Geometry) {
     geo.dir_block_log = 0;
 }
 
@@ -168,7 +168,7 @@ fn trees_grow_by_levels_and_shrink_again() {
         }
         harness.check();
         assert_eq!(harness.form(), Form::Node(2));
-        while let Some(name) = random.known(&harness) {
+        while let Some(name) = random.known(&harness.model) {
             harness.remove(&name).unwrap();
             if harness.model.len() % 4000 == 0 {
                 harness.check();
@@ -337,13 +337,13 @@ fn removals_that_can_unmap_nothing_leave_a_right_directory() {
     }
     harness.pool.stuck = true;
     while harness.model.len() > 700 {
-        let name = random.known(&harness).unwrap();
+        let name = random.known(&harness.model).unwrap();
         harness.remove(&name).unwrap();
     }
     harness.check();
     harness.pool.stuck = false;
     churn(&mut harness, &mut random, 900, 1);
-    while let Some(name) = random.known(&harness) {
+    while let Some(name) = random.known(&harness.model) {
         harness.remove(&name).unwrap();
     }
     harness.check();
@@ -407,7 +407,7 @@ fn without_memory_nothing_is_half_done() {
         }
     }
     seen.clear();
-    while let Some(name) = random.known(&harness) {
+    while let Some(name) = random.known(&harness.model) {
         let before = (harness.form(), harness.pool.left());
         let copy = harness.copy();
         harness.remove(&name).unwrap();

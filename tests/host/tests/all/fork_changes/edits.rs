@@ -4,7 +4,7 @@
 
 use crate::fork_changes::{
     times,
-    world::{range, run_of, Block, World, BLOCKS},
+    world::{run_of, Block, World},
 };
 use xfs_host::{
     fixture::{named, Image},
@@ -25,9 +25,11 @@ fn at(block: usize) -> FileBlock {
 
 /// Allocates in a hole, unwritten or not, a little or as much as there is together.
 fn allocate(world: &mut World, random: &mut Random, file: usize, most: u32) {
-    let hole = run_of(&world.files[file].data, range(random, most), |block| {
-        block == Block::Hole
-    });
+    let hole = run_of(
+        &world.files[file].data,
+        world.range(random, most),
+        |block| block == Block::Hole,
+    );
     let len = (hole.1 - hole.0) as u32;
     if len == 0 {
         return;
@@ -54,7 +56,7 @@ fn allocate(world: &mut World, random: &mut Random, file: usize, most: u32) {
 }
 
 /// Unmaps a range in steps.
-fn unmap(world: &mut World, random: &mut Random, file: usize, (from, end): (usize, usize)) {
+pub fn unmap(world: &mut World, random: &mut Random, file: usize, (from, end): (usize, usize)) {
     let mut left = end;
     while left > from {
         let claim = match random.once_in(3) {
@@ -75,7 +77,7 @@ fn unmap(world: &mut World, random: &mut Random, file: usize, (from, end): (usiz
             // What there is no space for is tried with more.
             None => assert_eq!(claim, 0),
         }
-        world.check_maps();
+        world.glance();
     }
 }
 
@@ -97,7 +99,7 @@ fn set_state(world: &mut World, random: &mut Random, file: usize, (from, end): (
 }
 
 fn delay(world: &mut World, random: &mut Random, file: usize) {
-    let hole = run_of(&world.files[file].data, range(random, 60), |block| {
+    let hole = run_of(&world.files[file].data, world.range(random, 60), |block| {
         block == Block::Hole
     });
     if hole.0 < hole.1 && world.delay(file, Delayed::Data, hole.0, hole.1 - hole.0) {
@@ -106,7 +108,7 @@ fn delay(world: &mut World, random: &mut Random, file: usize) {
 }
 
 fn allocate_delayed(world: &mut World, random: &mut Random, file: usize) {
-    let all: Vec<usize> = (0..BLOCKS)
+    let all: Vec<usize> = (0..world.blocks)
         .filter(|&block| world.files[file].data[block] == Block::Delayed)
         .collect();
     if all.is_empty() {
@@ -130,7 +132,7 @@ fn allocate_delayed(world: &mut World, random: &mut Random, file: usize) {
 /// Takes a range out, and moves all behind it there.
 fn collapse(world: &mut World, random: &mut Random, file: usize) {
     drop_delayed(world, file);
-    let (from, end) = range(random, 40);
+    let (from, end) = world.range(random, 40);
     unmap(world, random, file, (from, end));
     world
         .change(file, TREE, |fork| fork.split(at(end)))
@@ -143,31 +145,32 @@ fn collapse(world: &mut World, random: &mut Random, file: usize) {
     }
     let data = &mut world.files[file].data;
     data.copy_within(end.., from);
-    data[BLOCKS - (end - from)..].fill(Block::Hole);
+    data[world.blocks - (end - from)..].fill(Block::Hole);
 }
 
 /// Opens a hole, where the last blocks are none.
 fn open(world: &mut World, random: &mut Random, file: usize) {
     drop_delayed(world, file);
-    let (from, end) = range(random, 40);
+    let (from, end) = world.range(random, 40);
     let by = end - from;
-    unmap(world, random, file, (BLOCKS - by, BLOCKS));
+    let last = (world.blocks - by, world.blocks);
+    unmap(world, random, file, last);
     world
         .change(file, TREE, |fork| fork.split(at(from)))
         .unwrap();
-    let mut next = Some(at(BLOCKS));
+    let mut next = Some(at(world.blocks));
     while let Some(end) = next {
         next = world
             .change(file, TREE, |fork| fork.open(at(from), end, by as u64))
             .unwrap();
     }
     let data = &mut world.files[file].data;
-    data.copy_within(from..BLOCKS - by, from + by);
+    data.copy_within(from..world.blocks - by, from + by);
     data[from..from + by].fill(Block::Hole);
 }
 
 fn drop_delayed(world: &mut World, file: usize) {
-    for block in 0..BLOCKS {
+    for block in 0..world.blocks {
         if world.files[file].data[block] == Block::Delayed {
             world
                 .change(file, 0, |fork| {
@@ -180,7 +183,7 @@ fn drop_delayed(world: &mut World, file: usize) {
 }
 
 /// Gives a file every other block of a range, one by one, so that it has as many mappings.
-fn shatter(world: &mut World, file: usize, blocks: usize) {
+pub fn shatter(world: &mut World, file: usize, blocks: usize) {
     drop_delayed(world, file);
     let mut left: Vec<usize> = (0..blocks)
         .step_by(2)
@@ -204,30 +207,35 @@ fn shatter(world: &mut World, file: usize, blocks: usize) {
     world.check_maps();
 }
 
+/// One edit of one of two files. At times the files fall apart, at times they come together.
+pub fn step(world: &mut World, random: &mut Random, step: u64) {
+    let file = random.below(2) as usize;
+    let tiny = step / 100 % 2 == 0;
+    match random.below(20) {
+        0..=9 => allocate(world, random, file, if tiny { 2 } else { 200 }),
+        10..=11 => {
+            let what = world.range(random, if tiny { 3 } else { 200 });
+            unmap(world, random, file, what);
+        }
+        12..=14 => {
+            let what = world.range(random, if tiny { 3 } else { 100 });
+            set_state(world, random, file, what);
+        }
+        15 => delay(world, random, file),
+        16..=17 => allocate_delayed(world, random, file),
+        18 if step % 4 == 0 => collapse(world, random, file),
+        19 if step % 4 == 0 => open(world, random, file),
+        _ => {}
+    }
+}
+
 fn edit(shape: &'static str, seed: u64) -> World {
     let mut world = World::new(Image::small(named(shape)), 2);
     let mut random = Random::new(seed);
-    shatter(&mut world, 0, BLOCKS);
+    let blocks = world.blocks;
+    shatter(&mut world, 0, blocks);
     for step in 0..times(400) {
-        let file = random.below(2) as usize;
-        // At times the file falls apart, at times it comes together.
-        let tiny = step / 100 % 2 == 0;
-        match random.below(20) {
-            0..=9 => allocate(&mut world, &mut random, file, if tiny { 2 } else { 200 }),
-            10..=11 => {
-                let what = range(&mut random, if tiny { 3 } else { 200 });
-                unmap(&mut world, &mut random, file, what);
-            }
-            12..=14 => {
-                let what = range(&mut random, if tiny { 3 } else { 100 });
-                set_state(&mut world, &mut random, file, what);
-            }
-            15 => delay(&mut world, &mut random, file),
-            16..=17 => allocate_delayed(&mut world, &mut random, file),
-            18 if step % 4 == 0 => collapse(&mut world, &mut random, file),
-            19 if step % 4 == 0 => open(&mut world, &mut random, file),
-            _ => {}
-        }
+        self::step(&mut world, &mut random, step.into());
         world.check_maps();
         if step % 25 == 0 {
             world.check_disk();
@@ -238,7 +246,7 @@ fn edit(shape: &'static str, seed: u64) -> World {
     }
     for file in 0..2 {
         if random.once_in(2) {
-            unmap(&mut world, &mut random, file, (0, BLOCKS));
+            unmap(&mut world, &mut random, file, (0, blocks));
         }
     }
     world.repair(&format!("{shape}, seed {seed}"));

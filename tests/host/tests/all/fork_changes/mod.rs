@@ -3,11 +3,11 @@
 //! Changes of the maps of files on real images, against plain models, with the check of the whole
 //! file system and `xfs_repair -n` silent after them.
 
-mod edits;
+pub mod edits;
 mod names;
 mod realtime;
-mod sharing;
-mod world;
+pub mod sharing;
+pub mod world;
 
 /// Steps of a test: many in a long run.
 fn times(short: u32) -> u32 {

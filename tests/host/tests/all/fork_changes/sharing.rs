@@ -4,7 +4,7 @@
 
 use crate::fork_changes::{
     times,
-    world::{range, run_of, Block, World, BLOCKS},
+    world::{run_of, Block, World},
 };
 use std::collections::BTreeMap;
 use xfs_host::{
@@ -37,8 +37,8 @@ fn two(random: &mut Random) -> (usize, usize) {
 /// Has a file share a range of another, at the same place or elsewhere.
 fn share(world: &mut World, random: &mut Random) {
     let (source, target) = two(random);
-    let (from, end) = range(random, 120);
-    let shift = random.below((BLOCKS - (end - from)) as u32 + 1) as usize;
+    let (from, end) = world.range(random, 120);
+    let shift = random.below((world.blocks - (end - from)) as u32 + 1) as usize;
     let mut done = 0;
     while done < end - from {
         let inode = world.files[source].inode();
@@ -72,13 +72,13 @@ fn share(world: &mut World, random: &mut Random) {
             }
         }
         done += n;
-        world.check_maps();
+        world.glance();
     }
 }
 
 /// Stages a copy of a range: delayed first, or at once.
 fn stage(world: &mut World, random: &mut Random, file: usize) {
-    let hole = run_of(&world.files[file].cow, range(random, 60), |block| {
+    let hole = run_of(&world.files[file].cow, world.range(random, 60), |block| {
         block == Block::Hole
     });
     let len = hole.1 - hole.0;
@@ -101,7 +101,7 @@ fn stage(world: &mut World, random: &mut Random, file: usize) {
 }
 
 fn stage_delayed(world: &mut World, random: &mut Random, file: usize) {
-    let all: Vec<usize> = (0..BLOCKS)
+    let all: Vec<usize> = (0..world.blocks)
         .filter(|&block| world.files[file].cow[block] == Block::Delayed)
         .collect();
     if all.is_empty() {
@@ -118,7 +118,7 @@ fn stage_delayed(world: &mut World, random: &mut Random, file: usize) {
 
 /// Writes what is staged, and takes it into the file.
 fn end(world: &mut World, random: &mut Random, file: usize) {
-    let (from, end) = range(random, 100);
+    let (from, end) = world.range(random, 100);
     world
         .run(0, |trans, deferred, ids| {
             CowMut::new(trans, deferred, ids[file]).set_written(at(from), at(end))
@@ -129,7 +129,7 @@ fn end(world: &mut World, random: &mut Random, file: usize) {
             *state = State::Normal;
         }
     }
-    world.check_maps();
+    world.glance();
     let mut next = at(from);
     while next < at(end) {
         next = world
@@ -147,7 +147,7 @@ fn end(world: &mut World, random: &mut Random, file: usize) {
 }
 
 fn cancel(world: &mut World, random: &mut Random, file: usize) {
-    let (from, end) = range(random, 80);
+    let (from, end) = world.range(random, 80);
     let written = random.once_in(2);
     let mut left = at(end);
     while left > at(from) {
@@ -165,7 +165,7 @@ fn cancel(world: &mut World, random: &mut Random, file: usize) {
 }
 
 fn unmap(world: &mut World, random: &mut Random, file: usize) {
-    let (from, end) = range(random, 100);
+    let (from, end) = world.range(random, 100);
     let mut left = at(end);
     while left > at(from) {
         left = world
@@ -178,7 +178,7 @@ fn unmap(world: &mut World, random: &mut Random, file: usize) {
 }
 
 fn write(world: &mut World, random: &mut Random, file: usize) {
-    let hole = run_of(&world.files[file].data, range(random, 80), |block| {
+    let hole = run_of(&world.files[file].data, world.range(random, 80), |block| {
         block == Block::Hole
     });
     let len = (hole.1 - hole.0) as u32;
@@ -201,9 +201,9 @@ fn write(world: &mut World, random: &mut Random, file: usize) {
 /// Has two files exchange what they have in a range, or only what is written of the first.
 fn exchange(world: &mut World, random: &mut Random) {
     let (one, two) = two(random);
-    let (from, end) = range(random, 150);
+    let (from, end) = world.range(random, 150);
     let len = end - from;
-    let other = random.below((BLOCKS - len) as u32 + 1) as usize;
+    let other = random.below((world.blocks - len) as u32 + 1) as usize;
     let written = random.once_in(2);
     let side = |file: usize, at: usize| ExchangeFile {
         inode: world.files[file].inode().number,
@@ -237,8 +237,23 @@ fn exchange(world: &mut World, random: &mut Random) {
     }
 }
 
+/// One change of one of three files.
+pub fn step(world: &mut World, random: &mut Random) {
+    let file = random.below(3) as usize;
+    match random.below(14) {
+        0..=1 => write(world, random, file),
+        2..=4 => share(world, random),
+        5..=6 => stage(world, random, file),
+        7 => stage_delayed(world, random, file),
+        8..=9 => end(world, random, file),
+        10 => cancel(world, random, file),
+        11..=12 => exchange(world, random),
+        _ => unmap(world, random, file),
+    }
+}
+
 /// How many files have each block.
-fn owners(world: &World) -> BTreeMap<u64, u32> {
+pub fn owners(world: &World) -> BTreeMap<u64, u32> {
     let mut owners = BTreeMap::new();
     for file in &world.files {
         for block in file.data.iter().chain(&file.cow) {
@@ -265,17 +280,7 @@ fn files_share_blocks_and_copy_them_on_write() {
         world.mark_shared();
         let mut most = 0;
         for step in 0..times(250) {
-            let file = random.below(3) as usize;
-            match random.below(14) {
-                0..=1 => write(&mut world, &mut random, file),
-                2..=4 => share(&mut world, &mut random),
-                5..=6 => stage(&mut world, &mut random, file),
-                7 => stage_delayed(&mut world, &mut random, file),
-                8..=9 => end(&mut world, &mut random, file),
-                10 => cancel(&mut world, &mut random, file),
-                11..=12 => exchange(&mut world, &mut random),
-                _ => unmap(&mut world, &mut random, file),
-            }
+            self::step(&mut world, &mut random);
             world.check_maps();
             let shared = owners(&world).into_values().filter(|&n| n > 1).count();
             most = most.max(shared);

@@ -35,11 +35,11 @@ pub const LOG: LogReservation = LogReservation {
     permanent: true,
 };
 
-/// Blocks of a file that tests look at.
-pub const BLOCKS: usize = 1500;
+/// Blocks of a file that tests look at, where they do not ask for more.
+const BLOCKS: usize = 1500;
 
-/// Those, and what an allocation may have taken behind them: copies are staged in pieces of 32 blocks.
-const ALL: usize = BLOCKS + 32;
+/// What an allocation may have taken behind them: copies are staged in pieces of 32 blocks.
+const BEHIND: usize = 32;
 
 /// What a block of a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,10 +73,17 @@ pub struct World {
     pub forms: BTreeSet<&'static str>,
     /// Times that there was no space.
     pub full: u32,
+    /// Blocks of a file that are looked at.
+    pub blocks: usize,
+    /// Changes that were made.
+    pub changes: u64,
+    /// Changes from one look at all maps, in the midst of an edit, to the next.
+    pub patience: u64,
+    looked: u64,
 }
 
-fn blocks(map: &ExtentMap) -> Vec<Block> {
-    let mut all = vec![Block::Hole; ALL];
+fn blocks(map: &ExtentMap, count: usize) -> Vec<Block> {
+    let mut all = vec![Block::Hole; count];
     for mapping in map.iter() {
         for n in 0..mapping.len {
             all[(mapping.offset.0 + n) as usize] = match mapping.state {
@@ -86,6 +93,18 @@ fn blocks(map: &ExtentMap) -> Vec<Block> {
         }
     }
     all
+}
+
+/// What a map has at a block.
+fn block_at(map: &ExtentMap, at: usize) -> Block {
+    match map.get(FileBlock(at as u64)) {
+        None => Block::Hole,
+        Some(mapping) if mapping.state == State::Delayed => Block::Delayed,
+        Some(mapping) => Block::At(
+            mapping.start.0 + at as u64 - mapping.offset.0,
+            mapping.state,
+        ),
+    }
 }
 
 /// The mappings that say so with the fewest of them.
@@ -213,16 +232,22 @@ pub fn open(image: &Image) -> (SyncJournal, Arc<ScratchDisk>) {
 impl World {
     /// That many files of an image.
     pub fn new(image: Image, count: usize) -> Self {
+        Self::of_large(image, count, BLOCKS)
+    }
+
+    /// That many files of an image, of which so many blocks are looked at.
+    pub fn of_large(image: Image, count: usize, most: usize) -> Self {
         let (journal, disk) = open(&image);
+        let all = most + BEHIND;
         let mut found = files(&journal);
         found.retain(|inode| {
             let map = inode.extents(WhichFork::Data).unwrap();
-            map.last().is_none_or(|last| last.end().0 < BLOCKS as u64)
+            map.last().is_none_or(|last| last.end().0 < most as u64)
         });
         assert!(found.len() >= count, "{} files", found.len());
         let files = found.into_iter().take(count).map(|inode| File {
-            data: blocks(inode.extents(WhichFork::Data).unwrap()),
-            cow: vec![Block::Hole; ALL],
+            data: blocks(inode.extents(WhichFork::Data).unwrap(), all),
+            cow: vec![Block::Hole; all],
             inode: Some(Box::new(inode)),
         });
         Self {
@@ -233,6 +258,10 @@ impl World {
             most: 0,
             forms: BTreeSet::new(),
             full: 0,
+            blocks: most,
+            changes: 0,
+            patience: 0,
+            looked: 0,
         }
     }
 
@@ -247,6 +276,7 @@ impl World {
             &[InodeId],
         ) -> Result<R>,
     ) -> Option<R> {
+        self.changes += 1;
         let mut inodes: Vec<_> = self.files.iter_mut().map(|file| &mut file.inode).collect();
         let result = run(&self.journal, &mut inodes, claim, work);
         result
@@ -305,19 +335,23 @@ impl World {
     /// Takes what a file's forks have in a range into its model.
     pub fn note(&mut self, file: usize, from: usize, end: usize) {
         let file = &mut self.files[file];
-        let now = blocks(file.inode().extents(WhichFork::Data).unwrap());
-        file.data[from..end].copy_from_slice(&now[from..end]);
+        let inode = file.inode.as_ref().unwrap();
+        let map = inode.extents(WhichFork::Data).unwrap();
+        for (at, block) in (from..).zip(&mut file.data[from..end]) {
+            *block = block_at(map, at);
+        }
     }
 
     /// Takes a mapping of a file's CoW fork into its model.
     pub fn note_cow(&mut self, file: usize, new: &Mapping) {
         let file = &mut self.files[file];
-        let now = blocks(&file.inode().cow);
+        let map = &file.inode.as_ref().unwrap().cow;
         let range = new.offset.0 as usize..new.end().0 as usize;
-        for (model, block) in file.cow[range.clone()].iter_mut().zip(&now[range]) {
+        for (at, model) in range.clone().zip(&mut file.cow[range]) {
+            let block = block_at(map, at);
             assert!(matches!(model, Block::Hole | Block::Delayed));
             assert!(matches!(block, Block::At(_, State::Unwritten)));
-            *model = *block;
+            *model = block;
         }
     }
 
@@ -348,6 +382,14 @@ impl World {
         }
     }
 
+    /// In the midst of an edit, [`check_maps`](Self::check_maps), at times.
+    pub fn glance(&mut self) {
+        if self.changes >= self.looked + self.patience {
+            self.looked = self.changes;
+            self.check_maps();
+        }
+    }
+
     /// That each file's maps are what its models say, with no more mappings than that takes, and that
     /// no block is had twice but by those who share.
     pub fn check_maps(&self) {
@@ -357,8 +399,8 @@ impl World {
                 (inode.extents(WhichFork::Data).unwrap(), &file.data),
                 (&inode.cow, &file.cow),
             ] {
-                let now = blocks(map);
-                if let Some(at) = (0..ALL).find(|&at| now[at] != model[at]) {
+                let now = blocks(map, model.len());
+                if let Some(at) = (0..now.len()).find(|&at| now[at] != model[at]) {
                     panic!("file {n}, block {at}: {:?}, not {:?}", now[at], model[at]);
                 }
                 assert_eq!(map.count(), fewest(model) as u64, "file {n}: {map:?}");
@@ -384,9 +426,9 @@ impl World {
 
     /// Gives up all that is in memory alone.
     pub fn settle(&mut self) {
-        let end = FileBlock(ALL as u64);
+        let end = FileBlock((self.blocks + BEHIND) as u64);
         for file in 0..self.files.len() {
-            let delayed: Vec<usize> = (0..BLOCKS)
+            let delayed: Vec<usize> = (0..self.blocks)
                 .filter(|&at| self.files[file].data[at] == Block::Delayed)
                 .collect();
             for at in delayed {
@@ -407,6 +449,13 @@ impl World {
         }
     }
 
+    /// A range of blocks of a file.
+    pub fn range(&self, random: &mut Random, most: u32) -> (usize, usize) {
+        let from = random.below(self.blocks as u32) as usize;
+        let len = 1 + random.below(most) as usize;
+        (from, self.blocks.min(from + len))
+    }
+
     /// That our check of the whole file system finds nothing.
     pub fn check(&mut self, what: &str) {
         self.settle();
@@ -420,13 +469,6 @@ impl World {
         self.check(what);
         self.image.check_changed(&self.disk.snapshot());
     }
-}
-
-/// A range of blocks, and where in it a file has blocks for which `is` holds, from its beginning on.
-pub fn range(random: &mut Random, most: u32) -> (usize, usize) {
-    let from = random.below(BLOCKS as u32) as usize;
-    let len = 1 + random.below(most) as usize;
-    (from, BLOCKS.min(from + len))
 }
 
 /// The blocks from `from` on for which `is` holds, up to `end`.

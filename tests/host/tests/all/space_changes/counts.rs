@@ -21,11 +21,10 @@ use xfs_host::{
 
 /// The blocks that are counted.
 const FIRST: u32 = 2000;
-const BLOCKS: usize = 600;
 
 /// How many owners each block has, and whether it stages a copy.
 #[derive(Clone)]
-struct Model {
+pub struct Model {
     owners: Vec<u32>,
     staging: Vec<bool>,
 }
@@ -82,17 +81,23 @@ impl Model {
     }
 }
 
-trait Counted<N: GroupBlock>: Kept + Tree<Key = RefcountKey<N>, Record = RefcountRecord<N>> {}
+pub trait Counted<N: GroupBlock>:
+    Kept + Tree<Key = RefcountKey<N>, Record = RefcountRecord<N>>
+{
+}
 impl<N: GroupBlock, T> Counted<N> for T where
     T: Kept + Tree<Key = RefcountKey<N>, Record = RefcountRecord<N>>
 {
 }
 
-/// A tree and its model. A few counts are next to the largest.
-fn counted<N: GroupBlock, T: Counted<N>>(journal: &SyncJournal) -> (Held<T>, Model) {
+/// A tree and its model, of so many blocks. A few counts are next to the largest.
+pub fn counted<N: GroupBlock, T: Counted<N>>(
+    journal: &SyncJournal,
+    blocks: usize,
+) -> (Held<T>, Model) {
     let mut model = Model {
-        owners: vec![1; BLOCKS],
-        staging: vec![false; BLOCKS],
+        owners: vec![1; blocks],
+        staging: vec![false; blocks],
     };
     model.owners[100..120].fill(MAX_REFERENCES - 1);
     model.owners[130..140].fill(MAX_REFERENCES - 2);
@@ -107,18 +112,23 @@ fn counted<N: GroupBlock, T: Counted<N>>(journal: &SyncJournal) -> (Held<T>, Mod
     (tree, model)
 }
 
-/// Makes one transaction of changes in the tree and in the model. One that was cut goes on in the
-/// next.
-fn change<N: GroupBlock, T: Counted<N>>(
+/// A change that is cut: what is left of it.
+pub type Left = Option<(RefcountUpdateKind, u32, u32)>;
+
+/// Makes one transaction of changes in the tree and in the model; how many there were. One that was
+/// cut goes on in the next.
+pub fn change<N: GroupBlock, T: Counted<N>>(
     (tree, model): &mut (Held<T>, Model),
     journal: &SyncJournal,
     random: &mut Random,
     changes: u32,
-    left: &mut Option<(RefcountUpdateKind, u32, u32)>,
-) -> Result {
+    left: &mut Left,
+) -> Result<u64> {
     let mut trans = start(journal);
-    let mut blocks = tree.in_trans(&mut trans);
-    let mut counts = Counts::<_, T>::new(&mut blocks, T::scope(), Held::<T>::owner());
+    let mut tree = tree.in_trans(&mut trans);
+    let mut counts = Counts::<_, T>::new(&mut tree, T::scope(), Held::<T>::owner());
+    let all = model.owners.len();
+    let mut made = 0;
     for _ in 0..changes {
         let (kind, mut start, mut count) = match left.take() {
             Some(left) => left,
@@ -129,10 +139,10 @@ fn change<N: GroupBlock, T: Counted<N>>(
                     8..=9 => AllocCow,
                     _ => FreeCow,
                 };
-                let start = random.below(BLOCKS as u32) as usize;
+                let start = random.below(all as u32) as usize;
                 let largest = if random.once_in(4) { 200 } else { 20 };
                 let most = 1 + random.below(largest) as usize;
-                let end = BLOCKS.min(start + most);
+                let end = all.min(start + most);
                 // Those that are free get a new owner.
                 model.owners[start..end]
                     .iter_mut()
@@ -158,6 +168,7 @@ fn change<N: GroupBlock, T: Counted<N>>(
             }
             start += done;
             count -= done;
+            made += 1;
         }
         if left.is_some() {
             break;
@@ -165,17 +176,21 @@ fn change<N: GroupBlock, T: Counted<N>>(
     }
     drop(counts);
     trans.commit()?;
-    Ok(())
+    Ok(made)
 }
 
-fn compare<N: GroupBlock, T: Counted<N>>((tree, model): &(Held<T>, Model), journal: &SyncJournal) {
+/// That the tree has the records that say the same as the model, and no more of them.
+pub fn compare<N: GroupBlock, T: Counted<N>>(
+    (tree, model): &(Held<T>, Model),
+    journal: &SyncJournal,
+) {
     assert_eq!(tree.look(journal).0, model.records());
     assert_eq!(journal.store().locked(), 0);
 }
 
 fn agree<N: GroupBlock, T: Counted<N>>() {
     let (journal, _) = journal(10);
-    let mut pair = counted::<N, T>(&journal);
+    let mut pair = counted::<N, T>(&journal, 600);
     let mut random = Random::new(2);
     let mut left = None;
     let mut most = 0;
@@ -203,7 +218,7 @@ fn counts_of_a_realtime_group_agree_with_those_of_its_blocks() {
 #[test]
 fn a_count_that_fails_for_want_of_memory_leaves_the_disk() {
     let (journal, disk) = journal(10);
-    let mut pair = counted::<_, Refcount>(&journal);
+    let mut pair = counted::<_, Refcount>(&journal, 600);
     let mut random = Random::new(5);
     for _ in 0..20 {
         change(&mut pair, &journal, &mut random, 50, &mut None).unwrap();
@@ -219,7 +234,7 @@ fn a_count_that_fails_for_want_of_memory_leaves_the_disk() {
         };
         assert_eq!(journal.store().locked(), 0);
         match result {
-            Ok(()) => {
+            Ok(_) => {
                 compare(&pair, &journal);
                 break;
             }
@@ -236,7 +251,7 @@ fn a_count_that_fails_for_want_of_memory_leaves_the_disk() {
 #[test]
 fn staging_that_contradicts_the_tree_is_corruption() {
     let (journal, disk) = journal(10);
-    let mut tree = counted::<_, Refcount>(&journal).0;
+    let mut tree = counted::<_, Refcount>(&journal, 600).0;
     let step = |tree: &mut Held<Refcount>, journal: &SyncJournal, kind, start, count| {
         let mut trans = crate::btree_changes::held::start(journal);
         let mut blocks = tree.in_trans(&mut trans);

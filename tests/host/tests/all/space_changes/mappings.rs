@@ -22,7 +22,6 @@ use xfs_host::{
 
 /// The blocks that are mapped.
 const FIRST: u32 = 2000;
-const BLOCKS: u32 = 500;
 
 /// Who may use blocks, and whether with others.
 #[derive(Clone, Copy, Debug)]
@@ -163,16 +162,22 @@ fn record<N: GroupBlock>(
 
 /// A tree and its model.
 #[derive(Clone)]
-struct Pair<T: Tree> {
-    tree: Held<T>,
+pub struct Pair<T: Tree> {
+    pub tree: Held<T>,
     model: Model,
     users: Vec<User>,
+    blocks: u32,
 }
 
-trait Mapped<N: GroupBlock>: Kept + Tree<Key = RmapKey<N>, Record = RmapRecord<N>> {}
+pub trait Mapped<N: GroupBlock>: Kept + Tree<Key = RmapKey<N>, Record = RmapRecord<N>> {}
 impl<N: GroupBlock, T: Kept + Tree<Key = RmapKey<N>, Record = RmapRecord<N>>> Mapped<N> for T {}
 
-fn mapped<N: GroupBlock, T: Mapped<N>>(journal: &SyncJournal, realtime: bool) -> Pair<T> {
+/// A tree with one mapping, to be about so many blocks.
+pub fn mapped<N: GroupBlock, T: Mapped<N>>(
+    journal: &SyncJournal,
+    realtime: bool,
+    blocks: u32,
+) -> Pair<T> {
     let users = users(realtime);
     let mut model = Model::default();
     model.set((0, 0, FIRST), false);
@@ -181,20 +186,28 @@ fn mapped<N: GroupBlock, T: Mapped<N>>(journal: &SyncJournal, realtime: bool) ->
         tree: Held::with(journal, &first),
         model,
         users,
+        blocks,
     }
 }
 
-/// Makes one change in the tree and in the model.
-fn change<N: GroupBlock, T: Mapped<N>>(
+/// Makes one transaction of changes in the tree and in the model; how many there were.
+pub fn change<N: GroupBlock, T: Mapped<N>>(
     pair: &mut Pair<T>,
     journal: &SyncJournal,
     random: &mut Random,
     changes: u32,
-) -> Result {
+) -> Result<u64> {
     let mut trans = start(journal);
-    let Pair { tree, model, users } = pair;
-    let mut blocks = tree.in_trans(&mut trans);
-    let mut mappings = Mappings::<_, T>::new(&mut blocks, T::scope(), Held::<T>::owner());
+    let Pair {
+        tree,
+        model,
+        users,
+        blocks,
+    } = pair;
+    let last = FIRST + *blocks;
+    let mut made = 0;
+    let mut tree = tree.in_trans(&mut trans);
+    let mut mappings = Mappings::<_, T>::new(&mut tree, T::scope(), Held::<T>::owner());
     for _ in 0..changes {
         if random.below(100) < 55 || model.uses.is_empty() {
             let user = random.below(users.len() as u32) as usize;
@@ -203,10 +216,10 @@ fn change<N: GroupBlock, T: Mapped<N>>(
             } else {
                 0
             };
-            let block = FIRST + random.below(BLOCKS);
+            let block = FIRST + random.below(*blocks);
             let most = 1 + random.below(16);
             let unwritten = users[user].may_be_unwritten() && random.once_in(3);
-            let count = (block..block + most)
+            let count = (block..last.min(block + most))
                 .take_while(|&block| model.admits(users, user, ahead, block))
                 .count() as u32;
             if count == 0 {
@@ -218,15 +231,21 @@ fn change<N: GroupBlock, T: Mapped<N>>(
                 Sharing::Exclusive => RmapUpdateKind::Map,
             };
             mappings.apply(kind, &extent)?;
+            made += 1;
             for block in block..block + count {
                 model.set((user, ahead, block), unwritten);
             }
             continue;
         }
-        let nth = random.below(model.uses.len() as u32) as usize;
-        let (&(user, ahead, block), &unwritten) = model.uses.iter().nth(nth).unwrap();
+        let from = (
+            random.below(users.len() as u32) as usize,
+            u64::from(random.below(2)) * 10_000,
+            FIRST + random.below(*blocks),
+        );
+        let mut behind = model.uses.range(from..).chain(&model.uses);
+        let (&(user, ahead, block), &unwritten) = behind.next().unwrap();
         let most = 1 + random.below(20);
-        let count = (block..block + most)
+        let count = (block..last.min(block + most))
             .take_while(|&block| model.uses.get(&(user, ahead, block)) == Some(&unwritten))
             .count() as u32;
         let sharing = users[user].sharing;
@@ -247,13 +266,15 @@ fn change<N: GroupBlock, T: Mapped<N>>(
                 model.remove((user, ahead, block));
             }
         }
+        made += 1;
     }
     drop(mappings);
     trans.commit()?;
-    Ok(())
+    Ok(made)
 }
 
-fn compare<N: GroupBlock, T: Mapped<N>>(pair: &Pair<T>, journal: &SyncJournal) {
+/// That the tree has the records that say the same as the model, and no more of them.
+pub fn compare<N: GroupBlock, T: Mapped<N>>(pair: &Pair<T>, journal: &SyncJournal) {
     let mut expected: Vec<RmapRecord<N>> = pair.model.records(&pair.users);
     expected.sort_by_key(|record| T::key(record));
     assert_eq!(pair.tree.look(journal).0, expected);
@@ -262,7 +283,7 @@ fn compare<N: GroupBlock, T: Mapped<N>>(pair: &Pair<T>, journal: &SyncJournal) {
 
 fn agree<N: GroupBlock, T: Mapped<N>>(realtime: bool) {
     let (journal, _) = journal(10);
-    let mut pair = mapped::<N, T>(&journal, realtime);
+    let mut pair = mapped::<N, T>(&journal, realtime, 500);
     let mut random = Random::new(1);
     let mut most = 0;
     for _ in 0..batches(120) {
@@ -288,7 +309,7 @@ fn mappings_of_a_realtime_group_agree_with_the_uses_of_its_blocks() {
 #[test]
 fn a_mapping_that_fails_for_want_of_memory_leaves_the_disk() {
     let (journal, disk) = journal(10);
-    let mut pair = mapped::<_, Rmap>(&journal, false);
+    let mut pair = mapped::<_, Rmap>(&journal, false, 500);
     change(&mut pair, &journal, &mut Random::new(3), 600).unwrap();
     let before = disk.snapshot();
     let mut failures = 0;
@@ -301,7 +322,7 @@ fn a_mapping_that_fails_for_want_of_memory_leaves_the_disk() {
         };
         assert_eq!(journal.store().locked(), 0);
         match result {
-            Ok(()) => {
+            Ok(_) => {
                 compare(&pair, &journal);
                 break;
             }

@@ -3,9 +3,9 @@
 //! Changes of reverse mappings and reference counts against plain models, with a look at every
 //! block after each transaction; and chains of deferred work that are cut and recovered.
 
-mod counts;
+pub mod counts;
 mod deferred;
-mod mappings;
+pub mod mappings;
 mod world;
 
 /// Batches of a test: many in a long run.
