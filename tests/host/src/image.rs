@@ -187,7 +187,10 @@ impl Overlay {
             let within = (offset % sector_size) as usize;
             let len = bytes.len().min(BASIC_BLOCK_SIZE as usize - within);
             let mut sector = [0; BASIC_BLOCK_SIZE as usize];
-            self.read_at(number * sector_size, &mut sector)?;
+            // Of one that is written as a whole nothing stays.
+            if len < BASIC_BLOCK_SIZE as usize {
+                self.read_at(number * sector_size, &mut sector)?;
+            }
             sector[within..within + len].copy_from_slice(&bytes[..len]);
             self.sectors.insert(number, sector);
             bytes = &bytes[len..];
