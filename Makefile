@@ -57,7 +57,7 @@ clean:
 help:
 	@echo 'make             build/xfs_rust.ko for the stock kernel'
 	@echo 'make KDIR=TREE   build/kdir/xfs_rust.ko for another kernel with CONFIG_RUST'
-	@echo 'make demo        the main job, in a virtual machine: the module reads what the C driver wrote'
+	@echo 'make demo        the main job, in virtual machines: reads what the C driver wrote; makes a tree, recovers it'
 	@echo 'make test        all tests; scripts/run-tests NAME... runs some of them'
 	@echo 'make test-long   the same tests at their full length'
 	@echo 'make check       layout, lints, floors and documentation, no test'
